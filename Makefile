@@ -1,0 +1,143 @@
+# The habits of make, in front of CMake: `make help` lists them.
+#
+# Everything that builds goes through a preset of CMakePresets.json: release
+# in build/, the others in out/<preset>/. What these rules print goes to
+# stderr, and none of them reads stdin but the program that `make run` starts.
+
+ADDR ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+CTEST_FLAGS ?=
+
+MAKEFLAGS += --no-print-directory
+
+PRESETS = debug asan ubsan tsan valgrind coverage clang
+
+# A jobserver above us (make -j) is passed on; otherwise all cores are used.
+cores := $(shell nproc)
+parallel = $(if $(findstring -j,$(MAKEFLAGS)),,--parallel $(cores))
+build = cmake --build $(1) $(parallel) $(if $(2),--target $(2)) </dev/null >&2
+
+all: product
+
+help:
+	@echo 'make                 build/krait, build/libkrait.a, build/libkrait.so'
+	@echo 'make run             the demo: a server, and you at its client'
+	@echo '  ADDR=HOST:PORT       somewhere else than 127.0.0.1:8001'
+	@echo 'make test            the tests (what is missing is installed)'
+	@echo '  CTEST_FLAGS=...      more for ctest, such as "-R address -V"'
+	@echo 'make test-PRESET     the same in another build:'
+	@echo '                       $(PRESETS)'
+	@echo 'make torture         each allocation and system call fails once'
+	@echo 'make fuzz            every fuzz target, FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make check           layers, raw calls, format, static analysis'
+	@echo 'make format          clang-format, in place'
+	@echo 'make coverage        the lines that the tests reach'
+	@echo 'make install         PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make clean           removes build/ and out/'
+	@echo 'NO_INSTALL=1 with any of them: install nothing, say what is missing'
+
+# --- what must be there --------------------------------------------------
+
+DEPS = build test valgrind clang check coverage
+
+$(DEPS:%=deps-%): deps-%:
+	@tools/install-deps $* </dev/null
+
+# --- building --------------------------------------------------------------
+
+# A changed preset is taken up by configuring again; of everything else CMake
+# itself takes care.
+build/Makefile: CMakePresets.json | deps-build
+	@echo 'configuring build/' >&2
+	@cmake --preset release -DBUILD_TESTING=OFF </dev/null >/dev/null
+	@touch $@
+
+$(PRESETS:%=out/%/Makefile): out/%/Makefile: CMakePresets.json | \
+		deps-build deps-test
+	@echo 'configuring $(@D)/' >&2
+	@cmake --preset $* </dev/null >/dev/null
+	@touch $@
+out/valgrind/Makefile: | deps-valgrind
+out/clang/Makefile: | deps-clang
+
+out/fuzz/Makefile: CMakePresets.json | deps-build deps-clang
+	@echo 'configuring $(@D)/' >&2
+	@cmake --preset fuzz </dev/null >/dev/null
+	@touch $@
+
+product: build/Makefile | deps-build
+	@+$(call build,build,product)
+
+# --- running ---------------------------------------------------------------
+
+run: product
+	@build/krait demo $(if $(ADDR),'$(ADDR)')
+
+# --- testing ---------------------------------------------------------------
+
+ctest = ctest --test-dir $(1) --output-on-failure --no-tests=error \
+	--parallel $(cores) $(2) $(CTEST_FLAGS) </dev/null; rc=$$?; \
+	tools/why-skipped $(1)/Testing/Temporary/LastTest.log; exit $$rc
+
+tests: product | deps-test
+	@grep -qx 'BUILD_TESTING:[A-Z]*=ON' build/CMakeCache.txt || \
+		cmake -DBUILD_TESTING=ON build </dev/null >/dev/null
+	@+$(call build,build)
+
+test: tests
+	@$(call ctest,build)
+
+torture: tests
+	@$(call ctest,build,-L torture)
+
+$(PRESETS:%=build-%): build-%: out/%/Makefile
+	@+$(call build,out/$*)
+
+$(PRESETS:%=test-%): test-%: build-%
+	@$(call ctest,out/$*)
+
+fuzz: out/fuzz/Makefile
+	@+$(call build,out/fuzz)
+	@tools/fuzz out/fuzz $(FUZZ_SECONDS)
+
+coverage: test-coverage | deps-coverage
+	@gcovr --root . --object-directory out/coverage --filter src/ \
+		--filter cli/ --txt --html-details out/coverage/index.html
+	@echo 'line by line: out/coverage/index.html'
+
+# --- checking --------------------------------------------------------------
+
+check: check-text check-tidy check-cppcheck
+	@echo 'make check: clean'
+
+check-text: | deps-check
+	@tools/check-layers
+	@tools/check-raw-calls
+	@tools/format --check
+
+# Both read how each file is compiled from the configuration for clang.
+check-tidy: out/clang/Makefile | deps-check
+	@tools/analyse tidy out/clang
+
+check-cppcheck: out/clang/Makefile | deps-check
+	@tools/analyse cppcheck out/clang
+
+format: | deps-check
+	@tools/format
+
+# --- installing and clearing away -----------------------------------------
+
+install: product
+	@cmake -DCMAKE_INSTALL_PREFIX='$(PREFIX)' build </dev/null >/dev/null
+	@+$(call build,build,product)
+	@DESTDIR='$(DESTDIR)' cmake --install build
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig
+
+clean:
+	rm -rf build out
+
+.PHONY: all help product run tests test torture fuzz coverage check \
+	check-text check-tidy check-cppcheck format install clean \
+	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

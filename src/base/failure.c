@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * failure.c - the record of the last failure, and its message.
+ */
+#include "base/failure.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+/* An operation, an address (512), an error's text and a hint. */
+enum { LINE_MAX_BYTES = 1024, SUBJECT_TEXT = 512 };
+
+static _Thread_local struct krait__failure own;
+static _Thread_local struct krait__failure *current;
+static _Thread_local char line[LINE_MAX_BYTES];
+
+static struct krait__failure *here(void)
+{
+    return current ? current : &own;
+}
+
+struct krait__failure *krait__failure_swap(struct krait__failure *mine)
+{
+    struct krait__failure *before = current;
+
+    current = mine;
+    return before;
+}
+
+int krait__errno_of(int code)
+{
+    if (code == -KRAIT__ETIMEOUT)
+        return ETIMEDOUT;
+    if (code <= -KRAIT__ENAME)
+        return EHOSTUNREACH;
+    return -code;
+}
+
+int krait__fail(const char *op, int code, const char *reason,
+                krait__describe_fn *describe, const void *subject, size_t len)
+{
+    struct krait__failure *f = here();
+
+    f->code = -code;
+    f->op = op;
+    f->reason = reason;
+    f->describe = subject ? describe : NULL;
+    if (subject)
+        memcpy(f->subject, subject,
+               len < sizeof f->subject ? len : sizeof f->subject);
+    errno = krait__errno_of(code);
+    return -1;
+}
+
+int krait__fail_again(void)
+{
+    const struct krait__failure *f = here();
+
+    errno = f->code ? krait__errno_of(-f->code) : EINVAL;
+    return -1;
+}
+
+int krait_errno(void)
+{
+    return here()->code ? krait__errno_of(-here()->code) : 0;
+}
+
+enum krait_error_domain krait_errdomain(void)
+{
+    int code = here()->code;
+
+    if (code == 0)
+        return KRAIT_ERROR_NONE;
+    if (code == KRAIT__ETIMEOUT)
+        return KRAIT_ERROR_TIMEOUT;
+    return code >= KRAIT__ENAME ? KRAIT_ERROR_NAME : KRAIT_ERROR_OS;
+}
+
+int krait_erreai(void)
+{
+    int code = here()->code;
+
+    return code >= KRAIT__ENAME ? KRAIT__ENAME - code : 0;
+}
+
+/* The cause in words: `buf` is for what the system has to compose. */
+static const char *cause(const struct krait__failure *f, char *buf, size_t size)
+{
+    if (f->reason)
+        return f->reason;
+    if (f->code == KRAIT__ETIMEOUT)
+        return "timed out";
+    if (f->code >= KRAIT__ENAME)
+        return gai_strerror(KRAIT__ENAME - f->code);
+    return strerror_r(f->code, buf, size);
+}
+
+const char *krait_errmsg(void)
+{
+    const struct krait__failure *f = here();
+    char subject[SUBJECT_TEXT] = "", words[128];
+    const char *hint;
+    int saved = errno;
+
+    if (f->code == 0)
+        return "no error";
+    if (f->describe)
+        f->describe(f->subject, subject, sizeof subject);
+    hint = krait__hint(f->op, krait_errno(), subject);
+    if (f->reason || krait_errdomain() == KRAIT_ERROR_NAME)
+        hint = NULL; /* the cause says it all */
+    snprintf(line, sizeof line, "%s%s%s: %s%s%s", f->op, *subject ? " " : "",
+             subject, cause(f, words, sizeof words), hint ? ": " : "",
+             hint ? hint : "");
+    errno = saved;
+    return line;
+}
+
+void krait_perror(const char *what)
+{
+    int saved = errno;
+
+    if (what && *what)
+        fprintf(stderr, "%s: %s\n", what, krait_errmsg());
+    else
+        fprintf(stderr, "%s\n", krait_errmsg());
+    errno = saved;
+}

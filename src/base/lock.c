@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lock.c - the lock of lock.h.
+ *
+ * The word holds three bits. SLEEPERS stays set while anybody may sleep, so
+ * that the uncontended way in and out is one atomic each and no system call.
+ */
+#include "base/lock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { HELD = 1, SLEEPERS = 2, FLAGGED = 4 };
+
+/* A failed futex call only costs a turn of the caller's loop: EAGAIN and
+ * EINTR are the ones that happen. */
+static void futex(struct krait__lock *lock, int what, unsigned value)
+{
+    syscall(SYS_futex, &lock->word, what | FUTEX_PRIVATE_FLAG, value, NULL,
+            NULL, 0);
+}
+
+void krait__lock(struct krait__lock *lock)
+{
+    unsigned seen = 0;
+    unsigned mine = HELD;
+
+    while (!atomic_compare_exchange_weak_explicit(
+        &lock->word, &seen, seen | mine, memory_order_acquire,
+        memory_order_relaxed)) {
+        if (!(seen & HELD))
+            continue;
+        int saved = errno;
+
+        if ((seen & SLEEPERS) ||
+            atomic_compare_exchange_weak(&lock->word, &seen, seen | SLEEPERS))
+            futex(lock, FUTEX_WAIT, seen | SLEEPERS);
+        errno = saved;
+        /* Others may sleep on: whoever has slept says so when it gets in. */
+        mine = HELD | SLEEPERS;
+        seen = 0;
+    }
+}
+
+bool krait__lock_or_flag(struct krait__lock *lock)
+{
+    unsigned seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+    for (;;) {
+        bool held = seen & HELD;
+
+        if (atomic_compare_exchange_weak_explicit(
+                &lock->word, &seen, seen | (held ? FLAGGED : HELD),
+                memory_order_acq_rel, memory_order_relaxed))
+            return !held;
+    }
+}
+
+bool krait__unlock(struct krait__lock *lock)
+{
+    unsigned was =
+        atomic_exchange_explicit(&lock->word, 0, memory_order_acq_rel);
+
+    if (was & SLEEPERS) {
+        int saved = errno;
+
+        futex(lock, FUTEX_WAKE, INT_MAX);
+        errno = saved;
+    }
+    return was & FLAGGED;
+}

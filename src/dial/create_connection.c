@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * create_connection.c - one address of a name after another, under one
+ * deadline.
+ */
+#include <errno.h>
+#include <krait/dial.h>
+
+#include "socket/sock.h"
+
+/* More than any honest name has; a hostile one must not keep us for ever. */
+enum { ADDRESSES_MAX = 32 };
+
+static krait_sock *try_one(const krait_addr *addr, int type, int64_t timeout,
+                           int64_t deadline)
+{
+    krait_sock *s = krait_socket(krait_addr_family(*addr), type, 0);
+
+    if (!s || !krait__begin(s, "connect"))
+        return NULL;
+    atomic_store(&s->timeout, timeout);
+    if (krait__finish(s, "connect", krait__sock_connect(s, addr, deadline),
+                      addr) == 0)
+        return s;
+    krait_close(s);
+    return NULL;
+}
+
+krait_sock *krait_create_connection(krait_addr addr, double timeout)
+{
+    int type = addr.type_ ? addr.type_ : SOCK_STREAM;
+    krait_addr found[ADDRESSES_MAX];
+    krait_sock *s = NULL;
+    int64_t ns, deadline;
+    int count;
+
+    if (!krait__timeout(timeout, &ns) || ns == 0) {
+        krait__fail("connect", -EINVAL,
+                    "a timeout is more than 0, or KRAIT_FOREVER", NULL, NULL,
+                    0);
+        return NULL;
+    }
+    deadline = krait__deadline(ns);
+    count = krait__resolve(&addr, AF_UNSPEC, false, NULL, 0, deadline, found,
+                           ADDRESSES_MAX);
+    if (count < 0) {
+        krait__fail_at("connect", count, &addr);
+        return NULL;
+    }
+    for (int i = 0; i < count && !s; i++)
+        s = try_one(&found[i], type, ns, deadline);
+    return s;
+}

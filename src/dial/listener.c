@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listener.c - sockets that listen; see listener.h.
+ */
+#include "dial/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dial/stale.h"
+
+enum { ADDRESSES_MAX = 32 };
+
+/* Options that are set before bind, on a fresh socket. */
+static int prepare(krait_sock *s, bool dual,
+                   const struct krait__listen_options *o)
+{
+    if (s->h.family == AF_INET6 &&
+        krait_setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, !dual) < 0)
+        return -1;
+    if (o->reuse_address && o->type != SOCK_DGRAM && s->h.family != AF_UNIX)
+        return krait_setsockopt(s, SOL_SOCKET, SO_REUSEADDR, 1);
+    return 0;
+}
+
+static krait_sock *try_one(const krait_addr *addr, bool dual,
+                           const struct krait__listen_options *o)
+{
+    krait_sock *s = krait_socket(krait_addr_family(*addr), o->type, 0);
+
+    if (!s)
+        return NULL;
+    if (prepare(s, dual, o) < 0 ||
+        (o->unix_cleanup && krait__remove_stale(addr, o->type) < 0) ||
+        krait_bind(s, *addr) < 0 ||
+        (o->type != SOCK_DGRAM && krait_listen(s, o->backlog) < 0)) {
+        krait_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+static krait_sock *try_family(const krait_addr *addr, int family, bool dual,
+                              const struct krait__listen_options *o)
+{
+    krait_addr found[ADDRESSES_MAX];
+    krait_sock *s = NULL;
+    int count = krait__resolve(addr, family, true, NULL, 0, KRAIT__NEVER,
+                               found, ADDRESSES_MAX);
+
+    if (count < 0)
+        krait__fail_at("bind", count, addr);
+    for (int i = 0; i < count && !s; i++)
+        s = try_one(&found[i], dual, o);
+    return s;
+}
+
+krait_sock *krait__listener(const krait_addr *addr,
+                            const struct krait__listen_options *o)
+{
+    bool any = addr->kind_ == KRAIT__HOSTNAME && addr->len_ == 0;
+    krait_sock *s;
+
+    if (addr->kind_ != KRAIT__HOSTNAME)
+        return try_family(addr, AF_UNSPEC, false, o);
+    s = try_family(addr, any ? AF_INET6 : AF_INET, any, o);
+    /* The other family, where the first does not exist here or has no such
+     * name. An address that is taken is an answer. */
+    if (!s && (krait_errdomain() == KRAIT_ERROR_NAME ||
+               errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+        s = try_family(addr, any ? AF_INET : AF_INET6, any, o);
+    return s;
+}

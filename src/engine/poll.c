@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * poll.c - how a plain thread waits: ppoll(2) on the fd and on an eventfd of
+ * the thread's own, through which others wake it.
+ *
+ * The eventfd is made when a thread waits for the first time, and closed when
+ * the thread ends. Where none can be had (EMFILE) the thread still waits, and
+ * looks up every BLIND_NS to see whether it was interrupted: to fail would turn
+ * a lack of fds into lost connections.
+ *
+ * Waking by a signal would spare the eventfd, but no signal is a library's to
+ * take; shutdown(2) would hit every process that shares the socket.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/deadline.h"
+#include "base/failure.h"
+#include "engine/engine.h"
+#include "engine/waiter.h"
+
+/* How late an interrupt may be noticed by a thread without an eventfd. */
+#define BLIND_NS (20 * KRAIT__NS_PER_MS)
+
+/* --- the thread's eventfd ---------------------------------------------- */
+
+static _Thread_local int own_fd = -1;
+static pthread_key_t at_exit;
+static bool have_key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void drop_fd(void *unused)
+{
+    (void)unused;
+    if (own_fd >= 0)
+        close(own_fd);
+    own_fd = -1;
+}
+
+/* The child of a fork shares its parent's eventfd, and would steal its wakes:
+ * it makes one of its own when it needs it. */
+static void after_fork(void)
+{
+    drop_fd(NULL);
+}
+
+static void set_up(void)
+{
+    have_key = pthread_key_create(&at_exit, drop_fd) == 0;
+    if (have_key && pthread_atfork(NULL, NULL, after_fork) != 0) {
+        pthread_key_delete(at_exit);
+        have_key = false;
+    }
+}
+
+/* -1: there is none to be had. */
+static int thread_fd(void)
+{
+    if (own_fd >= 0)
+        return own_fd;
+    pthread_once(&once, set_up);
+    if (!have_key)
+        return -1;
+    own_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Any value but NULL makes the destructor run. */
+    if (own_fd >= 0 && pthread_setspecific(at_exit, &once) != 0)
+        drop_fd(NULL);
+    return own_fd;
+}
+
+/* --- the list of a handle's waiters ------------------------------------ */
+
+void krait__handle_unlock(struct krait__handle *h)
+{
+    while (krait__unlock(&h->lock)) {
+        if (!krait__lock_or_flag(&h->lock))
+            return;
+        for (struct krait__waiter *w = h->waiters; w; w = w->next)
+            if (w->wake_fd >= 0)
+                w->woken = eventfd_write(w->wake_fd, 1) == 0;
+    }
+}
+
+void krait__wake_waiters(struct krait__handle *h)
+{
+    int saved = errno;
+
+    if (krait__lock_or_flag(&h->lock)) {
+        /* The flag for ourselves: unlocking does the work, and does it for
+         * everybody. */
+        krait__lock_or_flag(&h->lock);
+        krait__handle_unlock(h);
+    }
+    errno = saved;
+}
+
+static void publish(struct krait__handle *h, struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    w->next = h->waiters;
+    w->link = &h->waiters;
+    if (w->next)
+        w->next->link = &w->next;
+    h->waiters = w;
+    krait__handle_unlock(h);
+}
+
+/* A wake that was meant for an earlier wait, or came from another process
+ * that shares the eventfd, must not make this one spin. */
+static void drain(int wake_fd)
+{
+    eventfd_t ignored;
+
+    eventfd_read(wake_fd, &ignored);
+}
+
+static void withdraw(struct krait__handle *h, struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    *w->link = w->next;
+    if (w->next)
+        w->next->link = w->link;
+    krait__handle_unlock(h);
+    if (w->woken)
+        drain(w->wake_fd);
+}
+
+/* --- waiting ----------------------------------------------------------- */
+
+/* One ppoll: the events on `fd`, 0, or a negative code. */
+static int wait_once(int fd, short events, int wake_fd, int64_t until)
+{
+    struct pollfd pfd[2] = {
+        {.fd = fd, .events = events},
+        {.fd = wake_fd, .events = POLLIN},
+    };
+    struct timespec left = {0, 0};
+    int64_t now;
+
+    if (until != KRAIT__NEVER && until > (now = krait__now())) {
+        left.tv_sec = (time_t)((until - now) / KRAIT__NS_PER_SEC);
+        left.tv_nsec = (long)((until - now) % KRAIT__NS_PER_SEC);
+    }
+    if (ppoll(pfd, 2, until == KRAIT__NEVER ? NULL : &left, NULL) < 0)
+        return -errno;
+    if (pfd[1].revents)
+        drain(wake_fd);
+    return pfd[0].revents;
+}
+
+/* Until something came or `until` has, in steps short enough to notice an
+ * interrupt where there is no eventfd. */
+static int wait_until(struct krait__handle *h, unsigned bits, int fd,
+                      short events, int wake_fd, int64_t until)
+{
+    for (;;) {
+        int64_t step = until;
+        int got;
+
+        if (h && krait__marked(h, bits | KRAIT__CLOSING))
+            return -ECANCELED;
+        if (h && wake_fd < 0 && step > krait__now() + BLIND_NS)
+            step = krait__now() + BLIND_NS;
+        got = wait_once(fd, events, wake_fd, step);
+        if (got != 0)
+            return got;
+        if (until != KRAIT__NEVER && krait__now() >= until)
+            return h && krait__marked(h, bits | KRAIT__CLOSING)
+                       ? -ECANCELED
+                       : -KRAIT__ETIMEOUT;
+    }
+}
+
+int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
+                     short events, int64_t until)
+{
+    struct krait__waiter w = {.wake_fd = h ? thread_fd() : -1};
+    int got;
+
+    if (!h)
+        return wait_until(NULL, 0, fd, events, -1, until);
+    publish(h, &w);
+    got = wait_until(h, bits, fd, events, w.wake_fd, until);
+    withdraw(h, &w);
+    return got;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * perform.c - attempt, wait, attempt again.
+ *
+ * Trying before waiting is what makes a call cheap when the bytes are there;
+ * a caller can't tell it from CPython's poll-first.
+ */
+#include "io/perform.h"
+
+#include <errno.h>
+#include <poll.h>
+
+/* --- signals ----------------------------------------------------------- */
+
+int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd,
+                   short events, int64_t deadline)
+{
+    int got;
+
+    do
+        got = krait__poll_wait(h, bits, fd, events, deadline);
+    while (got == -EINTR && krait__signal_hook() == 0);
+    return got;
+}
+
+/* --- waiting for readiness --------------------------------------------- */
+
+/* The pauses where the kernel gives no event: from the first to the last,
+ * doubling. Short enough for a full queue that empties at once, long enough
+ * to cost nothing while it doesn't. */
+#define PAUSE_FIRST (KRAIT__NS_PER_MS / 2)
+#define PAUSE_LAST  (50 * KRAIT__NS_PER_MS)
+
+/* What one operation has learned from its waits so far. */
+struct patience {
+    int64_t pause;  /* the last one; 0: none yet */
+    bool    quick;  /* the last wait said "ready" at once */
+    bool    misled; /* ... and so did the one before: pause instead */
+};
+
+static unsigned direction(const struct krait__op *op)
+{
+    return op->kind == KRAIT__RECV || op->kind == KRAIT__ACCEPT
+               ? KRAIT__NO_IN
+               : KRAIT__NO_OUT;
+}
+
+/* A full backlog, or a datagram queue that others have filled: poll(2) looks
+ * at this socket's own buffer only, and says that it is writable. */
+static bool gives_no_event(const struct krait__op *op)
+{
+    return op->h->family == AF_UNIX &&
+           (op->kind == KRAIT__CONNECT ||
+            (op->kind == KRAIT__SEND && op->h->type == SOCK_DGRAM));
+}
+
+static int pause_for(struct krait__op *op, struct patience *p, int64_t deadline)
+{
+    int64_t until;
+    int rc;
+
+    p->pause = p->pause ? p->pause * 2 : PAUSE_FIRST;
+    if (p->pause > PAUSE_LAST)
+        p->pause = PAUSE_LAST;
+    until = krait__now() + p->pause;
+    rc = krait__wait_fd(op->h, direction(op), -1, 0,
+                        until < deadline ? until : deadline);
+    return rc == -KRAIT__ETIMEOUT && until < deadline ? 0 : rc;
+}
+
+/* After an attempt that would have had to wait: 0, try again. "Ready" at once,
+ * twice running, is a condition that this call can't clear (POLLERR, say, while
+ * an error queue waits to be read), or a race for the same bytes that others
+ * win: between two such waits comes a pause. */
+static int wait_ready(struct krait__op *op, struct patience *p,
+                      int64_t deadline)
+{
+    short events = direction(op) == KRAIT__NO_IN ? POLLIN : POLLOUT;
+    int64_t begun;
+    int rc;
+
+    if (p->misled) {
+        p->misled = false;
+        return pause_for(op, p, deadline);
+    }
+    begun = krait__now();
+    rc = krait__wait_fd(op->h, direction(op), op->h->fd, events, deadline);
+    if (rc < 0)
+        return rc;
+    if (krait__now() - begun < PAUSE_FIRST) {
+        p->misled = p->quick || gives_no_event(op);
+        p->quick = true;
+    } else {
+        *p = (struct patience){0};
+    }
+    return 0;
+}
+
+/* --- one operation ----------------------------------------------------- */
+
+/* A connect that is under way is asked for again: that tells the result, and
+ * unlike SO_ERROR leaves the socket in a state that can be used. Returns true
+ * where it goes on, else sets *res to what is to be reported. */
+static bool connect_goes_on(const struct krait__op *op, bool first,
+                            ssize_t *res)
+{
+    if (*res == -EAGAIN)
+        return op->h->family == AF_UNIX; /* its backlog is full */
+    if (*res == -EISCONN && !first)
+        *res = 0;
+    return *res == -EINPROGRESS || (*res == -EALREADY && !first);
+}
+
+static bool would_wait(const struct krait__op *op, bool first, ssize_t *res)
+{
+    return op->kind == KRAIT__CONNECT ? connect_goes_on(op, first, res)
+                                      : *res == -EAGAIN;
+}
+
+/* Attempts and waits, until the kernel has an answer. */
+static ssize_t until_done(struct krait__op *op, int64_t deadline)
+{
+    struct patience patience = {0};
+    bool first = true;
+
+    for (;;) {
+        ssize_t res;
+        int rc;
+
+        if (krait__marked(op->h, direction(op) | KRAIT__CLOSING))
+            return -ECANCELED;
+        res = krait__attempt(op);
+        if (res == -EINTR) {
+            if ((rc = krait__signal_hook()) < 0)
+                return rc;
+            continue;
+        }
+        if (!would_wait(op, first, &res) || deadline == KRAIT__AT_ONCE)
+            return res;
+        first = false;
+        if ((rc = wait_ready(op, &patience, deadline)) < 0)
+            return rc;
+    }
+}
+
+/* --- what takes several ------------------------------------------------ */
+
+/* An error that ends a transfer after some bytes is the next call's to report,
+ * as in the kernel: a reset must not turn into a clean end. What the caller's
+ * own timeout or interrupt said needs no keeping. */
+static void keep(struct krait__op *op, ssize_t res)
+{
+    if (res < 0 && res != -EAGAIN && res != -ECANCELED &&
+        res != -KRAIT__ETIMEOUT)
+        atomic_store_explicit(&op->h->kept[op->kind == KRAIT__SEND], (int)res,
+                              memory_order_relaxed);
+}
+
+static int kept(struct krait__op *op)
+{
+    atomic_int *slot = &op->h->kept[op->kind == KRAIT__SEND];
+
+    if (atomic_load_explicit(slot, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_exchange_explicit(slot, 0, memory_order_relaxed);
+}
+
+/* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
+ * a code. Returns how many came or went. */
+static size_t transfer_all(struct krait__op *op, int64_t deadline,
+                           ssize_t *end)
+{
+    struct krait__op part = *op;
+    size_t done = 0;
+
+    do {
+        part.buf = (char *)op->buf + done;
+        part.len = op->len - done;
+        *end = until_done(&part, deadline);
+        if (*end < 0)
+            break;
+        done += (size_t)*end;
+        if (op->kind == KRAIT__SEND) {
+            int rc = krait__signal_hook();
+
+            if (rc < 0 && done < op->len)
+                *end = rc;
+        }
+    } while (*end > 0 && done < op->len);
+    return done;
+}
+
+static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
+{
+    ssize_t end;
+    size_t done = transfer_all(op, deadline, &end);
+
+    if (done == 0)
+        return end;
+    keep(op, end);
+    return (ssize_t)done;
+}
+
+/* MSG_PEEK | MSG_WAITALL: peeking again and again, since poll(2) says "ready"
+ * from the first byte on; only the end of the stream gives an event. */
+static ssize_t peek_all(struct krait__op *op, int64_t deadline)
+{
+    int64_t pause = PAUSE_FIRST;
+
+    for (;;) {
+        ssize_t n = until_done(op, deadline);
+        int64_t until = krait__now() + pause;
+        int rc;
+
+        if (n <= 0 || (size_t)n == op->len || krait__now() >= deadline)
+            return n;
+        rc = krait__wait_fd(op->h, KRAIT__NO_IN, op->h->fd, POLLRDHUP,
+                            until < deadline ? until : deadline);
+        if (rc >= 0)
+            return until_done(op, deadline); /* the end; all that came */
+        if (rc != -KRAIT__ETIMEOUT)
+            return n;
+        pause = pause * 2 < PAUSE_LAST ? pause * 2 : PAUSE_LAST;
+    }
+}
+
+/* --- flags ------------------------------------------------------------- */
+
+static ssize_t receive(struct krait__op *op, int64_t deadline)
+{
+    bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
+
+    /* Neither waits in recv(2), blocking or not. */
+    if (op->flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
+        deadline = KRAIT__AT_ONCE;
+    op->flags &= ~MSG_WAITALL;
+    if (!all || (op->flags & (MSG_OOB | MSG_ERRQUEUE)))
+        return until_done(op, deadline);
+    return op->flags & MSG_PEEK ? peek_all(op, deadline)
+                                : all_or_what_came(op, deadline);
+}
+
+static ssize_t transmit(struct krait__op *op, int64_t deadline)
+{
+    if (op->flags & MSG_DONTWAIT)
+        deadline = KRAIT__AT_ONCE;
+    if (op->h->type == SOCK_STREAM && deadline == KRAIT__NEVER)
+        return all_or_what_came(op, deadline);
+    return until_done(op, deadline);
+}
+
+ssize_t krait__perform(struct krait__op *op, int64_t deadline)
+{
+    int rc;
+
+    switch (op->kind) {
+    case KRAIT__RECV:
+        return (rc = kept(op)) < 0 ? rc : receive(op, deadline);
+    case KRAIT__SEND:
+        return (rc = kept(op)) < 0 ? rc : transmit(op, deadline);
+    case KRAIT__ACCEPT:
+    case KRAIT__CONNECT:
+        return until_done(op, deadline);
+    default:
+        return krait__attempt(op);
+    }
+}
+
+int krait__send_whole(struct krait__op *op, int64_t deadline)
+{
+    int rc = kept(op);
+    ssize_t end;
+
+    if (rc < 0)
+        return rc;
+    if (op->flags & MSG_DONTWAIT)
+        deadline = KRAIT__AT_ONCE;
+    if (transfer_all(op, deadline, &end) == op->len && end >= 0)
+        return 0;
+    return end < 0 ? (int)end : -EIO;
+}

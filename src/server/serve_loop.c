@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * serve_loop.c - taking requests until told to stop, whatever goes wrong with
+ * a single one.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "server/serving.h"
+
+/* How long a server without fds or memory waits before it tries again: a few
+ * tries while somebody closes something, and no CPU to speak of. */
+#define PAUSE (50 * KRAIT__NS_PER_MS)
+
+/* What is over with the one client that it happened to: accept(2) passes on
+ * what the network said of a connection, recv(2) what an ICMP said of an
+ * earlier answer. */
+static bool concerns_one_client(int error)
+{
+    switch (error) {
+    case ECONNABORTED:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EPERM: /* a firewall's */
+    case EPROTO:
+    case ETIMEDOUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool may_pass(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM ||
+           error == ENOBUFS;
+}
+
+/* After a request could not be taken: 0 where the server goes on. What may
+ * pass is waited for, and said once; the waiting client is still there. */
+static int ride_out(krait_server *server, int code)
+{
+    int error = -code, rc;
+
+    if (concerns_one_client(error))
+        return 0;
+    if (!may_pass(error))
+        return code;
+    if (server->complained != error) {
+        server->complained = error;
+        krait__fail("accept", code, NULL, NULL, NULL, 0);
+        krait__log("krait: %s; new clients wait until it has passed",
+                   krait_errmsg());
+    }
+    rc = krait__wait_fd(&server->sock->h, KRAIT__NO_IN, -1, 0,
+                        krait__deadline(PAUSE));
+    return rc == -KRAIT__ETIMEOUT ? 0 : rc;
+}
+
+/* Into the loop; false, with the error set, where that can't be. */
+static bool enter(krait_server *server)
+{
+    if (!server) {
+        krait__fail_again();
+        return false;
+    }
+    if (atomic_exchange(&server->serving, true)) {
+        krait__fail("serve", -EBUSY, "another thread serves already", NULL,
+                    NULL, 0);
+        return false;
+    }
+    return true;
+}
+
+/* Out of the loop with a code; -ECANCELED is a shutdown, now carried out. */
+static int leave(krait_server *server, int code)
+{
+    krait_addr address;
+
+    if (code == -ECANCELED)
+        krait__handle_unmark(&server->sock->h, KRAIT__NO_IN);
+    atomic_store(&server->serving, false);
+    if (code >= 0 || code == -ECANCELED)
+        return 0;
+    address = krait_server_address(server);
+    return krait__fail_at("serve", code,
+                          krait_addr_error(address) ? NULL : &address);
+}
+
+int krait_serve_forever(krait_server *server)
+{
+    struct krait__request *req;
+    int rc;
+
+    if (!enter(server))
+        return -1;
+    do {
+        krait__requests_join(server, false);
+        rc = krait__request_next(server, KRAIT__NEVER, &req);
+        if (rc == 0) {
+            server->complained = 0;
+            krait__request_start(server, req);
+        } else {
+            rc = ride_out(server, rc);
+        }
+    } while (rc == 0);
+    return leave(server, rc);
+}
+
+int krait_handle_request(krait_server *server)
+{
+    struct krait__request *req;
+    int64_t deadline = KRAIT__NEVER, own;
+    int rc;
+
+    if (!enter(server))
+        return -1;
+    krait__requests_join(server, false);
+    krait__timeout(server->opt.timeout, &deadline);
+    deadline = krait__deadline(deadline);
+    own = krait__sock_deadline(server->sock);
+    if (own != KRAIT__AT_ONCE && own < deadline)
+        deadline = own;
+    rc = krait__request_next(server, deadline, &req);
+    if (rc == 0)
+        krait__request_start(server, req);
+    if (rc != -KRAIT__ETIMEOUT)
+        return leave(server, rc) < 0 ? -1 : rc == 0;
+    if (server->opt.handle_timeout)
+        server->opt.handle_timeout(server);
+    return leave(server, 0);
+}
+
+int krait_serve(const char *address, int (*handle)(krait_request *),
+                void *user)
+{
+    krait_server *server = krait_server_new(&(krait_server_options){
+        .address = krait_addr_parse(address),
+        .handle = handle,
+        .user = user,
+    });
+    int rc = krait_serve_forever(server);
+
+    krait_server_close(server);
+    return rc;
+}

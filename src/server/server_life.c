@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * server_life.c - a server made, stopped, ended.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "dial/listener.h"
+#include "server/serving.h"
+
+/* --- options ----------------------------------------------------------- */
+
+/* From a caller that may be older or newer than this library: what it lacks is
+ * the default, what we lack it must not have set. */
+static int copy_options(krait_server_options *out, const void *in, size_t size)
+{
+    const unsigned char *bytes = in;
+
+    if (!in)
+        return -EINVAL;
+    memset(out, 0, sizeof *out);
+    memcpy(out, in, size < sizeof *out ? size : sizeof *out);
+    for (size_t i = sizeof *out; i < size; i++)
+        if (bytes[i])
+            return -E2BIG;
+    return 0;
+}
+
+static int default_timeout(double *seconds)
+{
+    int64_t ns;
+
+    if (!krait__timeout(*seconds, &ns))
+        return -EINVAL;
+    if (ns == 0)
+        *seconds = KRAIT_FOREVER;
+    return 0;
+}
+
+static int check_options(krait_server_options *o)
+{
+    int named = krait_addr_type(o->address);
+
+    if (!o->handle || o->backlog < 0 || o->max_threads < 0 ||
+        default_timeout(&o->timeout) < 0 ||
+        default_timeout(&o->request_timeout) < 0)
+        return -EINVAL;
+    if (o->mode == KRAIT_MODE_DEFAULT)
+        o->mode = KRAIT_THREADS;
+    if (o->mode != KRAIT_SERIAL && o->mode != KRAIT_THREADS)
+        return -ENOTSUP;
+    if (o->type && named && o->type != named)
+        return -EPROTOTYPE;
+    if (!o->type)
+        o->type = named ? named : SOCK_STREAM;
+    if (o->type != SOCK_STREAM && o->type != SOCK_DGRAM &&
+        o->type != SOCK_SEQPACKET)
+        return -ENOTSUP;
+    o->backlog = o->backlog ? o->backlog : KRAIT_BACKLOG;
+    o->max_threads = o->max_threads ? o->max_threads : KRAIT_MAX_THREADS;
+    if (!o->max_packet_size)
+        o->max_packet_size = KRAIT_MAX_PACKET;
+    return 0;
+}
+
+/* --- made -------------------------------------------------------------- */
+
+/* The path of a socket file; NULL: the address has none. */
+static const char *file_of(const krait_addr *addr)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->u_.sa;
+
+    return krait_addr_family(*addr) == AF_UNIX && un->sun_path[0]
+               ? un->sun_path
+               : NULL;
+}
+
+/* Notes which file is ours, so that close never removes another's. */
+static void note_file(krait_server *server)
+{
+    const char *path = file_of(&server->opt.address);
+    struct stat st;
+
+    if (server->opt.unix_cleanup && path && stat(path, &st) == 0) {
+        server->file_dev = st.st_dev;
+        server->file_ino = st.st_ino;
+    }
+}
+
+static void remove_file(const krait_server *server)
+{
+    const char *path = file_of(&server->opt.address);
+    struct stat st;
+
+    if (server->file_ino && lstat(path, &st) == 0 &&
+        st.st_dev == server->file_dev && st.st_ino == server->file_ino)
+        unlink(path);
+}
+
+static int activate(krait_server *server)
+{
+    const krait_server_options *o = &server->opt;
+    struct krait__listen_options listen = {
+        .type = o->type,
+        .backlog = o->backlog,
+        .reuse_address = !o->no_reuse_address,
+        .unix_cleanup = o->unix_cleanup,
+    };
+
+    if (o->mode == KRAIT_THREADS) {
+        server->slots = eventfd((unsigned)o->max_threads,
+                                EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+        if (server->slots < 0)
+            return krait__fail_at("serve", -errno, &o->address);
+    }
+    server->sock = krait__listener(&o->address, &listen);
+    if (!server->sock)
+        return -1;
+    note_file(server);
+    return 0;
+}
+
+static void free_server(krait_server *server)
+{
+    int saved = errno;
+
+    if (server->slots >= 0)
+        close(server->slots);
+    free(server);
+    errno = saved;
+}
+
+krait_server *krait_server_new_sized(const krait_server_options *options,
+                                     size_t size)
+{
+    krait_server *server = calloc(1, sizeof *server);
+    int rc = -ENOMEM;
+
+    if (!server)
+        goto failed;
+    server->slots = -1;
+    if ((rc = copy_options(&server->opt, options, size)) < 0 ||
+        (rc = check_options(&server->opt)) < 0)
+        goto failed;
+    if (activate(server) == 0)
+        return server;
+    free_server(server);
+    return NULL;
+failed:
+    krait__fail_at("serve", rc, options ? &options->address : NULL);
+    if (server)
+        free_server(server);
+    return NULL;
+}
+
+/* --- stopped ----------------------------------------------------------- */
+
+static int no_server(const char *op)
+{
+    return krait__fail(op, -EBADF, "no server (NULL)", NULL, NULL, 0);
+}
+
+int krait_server_shutdown(krait_server *server)
+{
+    if (!server)
+        return no_server("server_shutdown");
+    krait__handle_mark(&server->sock->h, KRAIT__NO_IN);
+    return 0;
+}
+
+int krait_server_cancel(krait_server *server)
+{
+    if (!server)
+        return no_server("server_cancel");
+    atomic_store(&server->cancelled, true);
+    krait__handle_mark(&server->sock->h, KRAIT__NO_IN | KRAIT__NO_OUT);
+    /* The flag is for ourselves, or for whoever holds the lock: unlocking
+     * does the work. */
+    if (krait__lock_or_flag(&server->lock)) {
+        krait__lock_or_flag(&server->lock);
+        krait__server_unlock(server);
+    }
+    return 0;
+}
+
+/* --- ended ------------------------------------------------------------- */
+
+int krait_server_close(krait_server *server)
+{
+    int saved = errno;
+
+    if (!server)
+        return 0;
+    if (krait__in_handler(server))
+        return krait__fail("server_close", -EDEADLK,
+                           "a handler can't end its own server: "
+                           "krait_server_shutdown",
+                           NULL, NULL, 0);
+    if (atomic_load(&server->serving))
+        return krait__fail("server_close", -EBUSY,
+                           "it is still serving: krait_server_shutdown first",
+                           NULL, NULL, 0);
+    krait_server_cancel(server);
+    remove_file(server);
+    krait__requests_join(server, true);
+    krait_close(server->sock);
+    free_server(server);
+    errno = saved;
+    return 0;
+}
+
+/* --- asked ------------------------------------------------------------- */
+
+krait_addr krait_server_address(krait_server *server)
+{
+    krait_addr addr;
+
+    if (!server) {
+        no_server("server_address");
+        return krait__addr_bad("", EBADF, KRAIT__BAD_ERRNO);
+    }
+    addr = krait_getsockname(server->sock);
+    if (server->opt.type != SOCK_STREAM)
+        addr.type_ = (unsigned char)server->opt.type;
+    return addr;
+}
+
+krait_sock *krait_server_socket(krait_server *server)
+{
+    if (!server)
+        no_server("server_socket");
+    return server ? server->sock : NULL;
+}

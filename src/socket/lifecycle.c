@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lifecycle.c - sockets made, shared, closed; how a call begins and ends.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "socket/sock.h"
+
+/* --- a socket's memory ------------------------------------------------- */
+
+/* The last one out: closes the fd, unless it was handed back. */
+static int end(struct krait__handle *h)
+{
+    krait_sock *s = (krait_sock *)h;
+    struct krait__op op = {.kind = KRAIT__CLOSE, .h = h};
+    int saved = errno, rc = 0;
+
+    /* close(2) is never repeated: the number is free even after EINTR. */
+    if (h->fd >= 0 && !atomic_load(&s->detached))
+        rc = (int)krait__perform(&op, KRAIT__NEVER);
+    free(s);
+    errno = saved;
+    return rc == -ECONNRESET || rc == -EINTR ? 0 : rc;
+}
+
+krait_sock *krait__sock_new(int fd, int family, int type, int proto)
+{
+    krait_sock *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    krait__handle_init(&s->h, fd, family,
+                       type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), end);
+    s->proto = proto;
+    atomic_init(&s->timeout, type & SOCK_NONBLOCK ? 0 : KRAIT__NEVER);
+    atomic_init(&s->users, 1);
+    atomic_init(&s->detached, false);
+    return s;
+}
+
+void krait__sock_discard(krait_sock *s)
+{
+    int saved = errno;
+
+    free(s);
+    errno = saved;
+}
+
+/* --- a call's beginning and end ---------------------------------------- */
+
+bool krait__begin(krait_sock *s, const char *op)
+{
+    if (!s) {
+        krait__fail(op, -EBADF, "no socket (NULL)", NULL, NULL, 0);
+        return false;
+    }
+    if (krait__enter(&s->h))
+        return true;
+    krait__fail(op, -EBADF, "the socket was closed", NULL, NULL, 0);
+    return false;
+}
+
+void krait__sock_set_peer(krait_sock *s, const krait_addr *peer)
+{
+    int family = krait_addr_family(*peer);
+
+    if (family != AF_INET && family != AF_INET6)
+        return;
+    krait__lock(&s->h.lock);
+    memcpy(&s->peer, &peer->u_.sa, peer->len_);
+    s->has_peer = true;
+    krait__handle_unlock(&s->h);
+}
+
+static bool remembered_peer(krait_sock *s, krait_addr *out)
+{
+    bool has_peer;
+
+    krait__lock(&s->h.lock);
+    has_peer = s->has_peer;
+    if (has_peer)
+        *out = krait_addr_from(&s->peer.sa, s->peer.sa.sa_family == AF_INET
+                                                ? sizeof s->peer.in
+                                                : sizeof s->peer.in6);
+    krait__handle_unlock(&s->h);
+    return has_peer;
+}
+
+static bool ask_name(krait_sock *s, enum krait__kind which, krait_addr *out)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    struct krait__op op = {
+        .kind = which,
+        .h = &s->h,
+        .addr = (struct sockaddr *)&sa,
+        .alen = &len,
+    };
+
+    if (krait__perform(&op, KRAIT__NEVER) < 0)
+        return false;
+    *out = krait_addr_from((struct sockaddr *)&sa, len);
+    return krait_addr_error(*out) == 0;
+}
+
+/* An address that says nothing: an unnamed Unix socket, port 0. */
+static bool says_something(krait_addr addr)
+{
+    char host[8];
+
+    return krait_addr_family(addr) == AF_UNIX
+               ? *krait_addr_host(addr, host, sizeof host) != '\0'
+               : krait_addr_port(addr) > 0;
+}
+
+/* What to call the socket in a message: its peer, or else its own end. */
+static bool subject_of(krait_sock *s, krait_addr *out)
+{
+    bool known = remembered_peer(s, out);
+
+    if (!known && !atomic_load(&s->detached))
+        known = (ask_name(s, KRAIT__PEER, out) && says_something(*out)) ||
+                (ask_name(s, KRAIT__NAME, out) && says_something(*out));
+    return known;
+}
+
+ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
+                      const krait_addr *addr)
+{
+    krait_addr subject;
+
+    if (res >= 0) {
+        krait__leave(&s->h);
+        return res;
+    }
+    if (addr)
+        subject = *addr;
+    if (addr || subject_of(s, &subject)) {
+        if (subject.type_ == 0 && s->h.type != SOCK_RAW)
+            subject.type_ = s->h.type;
+        krait__fail_at(op, (int)res, &subject);
+    } else {
+        krait__fail_at(op, (int)res, NULL);
+    }
+    krait__leave(&s->h);
+    return -1;
+}
+
+int64_t krait__sock_deadline(krait_sock *s)
+{
+    return krait__deadline(
+        atomic_load_explicit(&s->timeout, memory_order_relaxed));
+}
+
+/* --- made -------------------------------------------------------------- */
+
+krait_sock *krait_socket(int family, int type, int proto)
+{
+    krait_sock *s = krait__sock_new(-1, family, type, proto);
+    struct krait__op op = {
+        .kind = KRAIT__SOCKET,
+        .arg = {family, type, proto},
+    };
+    ssize_t fd;
+
+    if (!s) {
+        krait__fail_at("socket", -ENOMEM, NULL);
+        return NULL;
+    }
+    fd = krait__perform(&op, KRAIT__NEVER);
+    if (fd < 0) {
+        krait__sock_discard(s);
+        krait__fail_at("socket", (int)fd, NULL);
+        return NULL;
+    }
+    s->h.fd = (int)fd;
+    return s;
+}
+
+int krait_socketpair(int family, int type, int proto, krait_sock *pair[2])
+{
+    krait_sock *a = krait__sock_new(-1, family, type, proto);
+    krait_sock *b = krait__sock_new(-1, family, type, proto);
+    int fd[2];
+    struct krait__op op = {
+        .kind = KRAIT__PAIR,
+        .arg = {family, type, proto},
+        .buf = fd,
+    };
+    int rc = a && b ? (int)krait__perform(&op, KRAIT__NEVER) : -ENOMEM;
+
+    if (rc < 0) {
+        krait__sock_discard(a);
+        krait__sock_discard(b);
+        return krait__fail_at("socketpair", rc, NULL);
+    }
+    a->h.fd = fd[0];
+    b->h.fd = fd[1];
+    pair[0] = a;
+    pair[1] = b;
+    return 0;
+}
+
+/* Asks the kernel what a socket is where *value is -1. */
+static int detect(struct krait__handle *h, int option, int *value)
+{
+    int found = 0;
+    socklen_t len = sizeof found;
+    struct krait__op op = {
+        .kind = KRAIT__GETOPT,
+        .h = h,
+        .arg = {SOL_SOCKET, option},
+        .buf = &found,
+        .alen = &len,
+    };
+    int rc = (int)krait__perform(&op, KRAIT__NEVER);
+
+    if (rc >= 0 && *value == -1)
+        *value = found;
+    return rc;
+}
+
+/* A socket around an fd that exists: NULL, the error set, and the fd left
+ * alone where that can't be. */
+static krait_sock *around(const char *op, int fd, int family, int type,
+                          int proto)
+{
+    krait_sock *s = krait__sock_new(fd, 0, 0, 0);
+    int rc, flags;
+
+    if (!s) {
+        krait__fail_at(op, -ENOMEM, NULL);
+        return NULL;
+    }
+    if ((rc = detect(&s->h, SO_TYPE, &type)) < 0 ||
+        (rc = detect(&s->h, SO_DOMAIN, &family)) < 0 ||
+        (rc = detect(&s->h, SO_PROTOCOL, &proto)) < 0)
+        goto failed;
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        rc = -errno;
+        goto failed;
+    }
+    s->h.family = (uint8_t)family;
+    s->h.type = (uint8_t)(type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC));
+    s->proto = proto;
+    return s;
+failed:
+    krait__sock_discard(s);
+    krait__fail(op, rc, NULL, NULL, NULL, 0);
+    return NULL;
+}
+
+krait_sock *krait_fd_adopt(int fd)
+{
+    return around("fd_adopt", fd, -1, -1, -1);
+}
+
+static krait_sock *around_copy(const char *op, int fd, int family, int type,
+                               int proto)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    krait_sock *s;
+
+    if (copy < 0) {
+        krait__fail_at(op, -errno, NULL);
+        return NULL;
+    }
+    s = around(op, copy, family, type, proto);
+    if (!s) {
+        int saved = errno;
+
+        close(copy);
+        errno = saved;
+    }
+    return s;
+}
+
+krait_sock *krait_fromfd(int fd, int family, int type, int proto)
+{
+    return around_copy("fromfd", fd, family, type, proto);
+}
+
+krait_sock *krait_dup(krait_sock *s)
+{
+    krait_sock *copy;
+    krait_addr peer;
+
+    if (!krait__begin(s, "dup"))
+        return NULL;
+    copy = around_copy("dup", s->h.fd, s->h.family, s->h.type, s->proto);
+    if (copy) {
+        atomic_init(&copy->timeout, atomic_load(&s->timeout));
+        if (remembered_peer(s, &peer))
+            krait__sock_set_peer(copy, &peer);
+    }
+    krait__leave(&s->h);
+    return copy;
+}
+
+/* --- unmade ------------------------------------------------------------ */
+
+void krait__sock_use(krait_sock *s)
+{
+    atomic_fetch_add(&s->users, 1);
+}
+
+int krait__sock_unuse(krait_sock *s)
+{
+    if (atomic_fetch_sub(&s->users, 1) != 1)
+        return 0;
+    krait__handle_mark(&s->h, KRAIT__CLOSING);
+    return krait__leave(&s->h);
+}
+
+int krait_close(krait_sock *s)
+{
+    int rc = s ? krait__sock_unuse(s) : 0;
+
+    return rc < 0 ? krait__fail_at("close", rc, NULL) : 0;
+}
+
+int krait_detach(krait_sock *s)
+{
+    int fd;
+
+    if (!krait__begin(s, "detach"))
+        return -1;
+    fd = s->h.fd;
+    atomic_store(&s->detached, true);
+    krait__handle_mark(&s->h, KRAIT__CLOSING);
+    krait__leave(&s->h);
+    krait__sock_unuse(s);
+    return fd;
+}
+
+int krait_interrupt(krait_sock *s)
+{
+    /* Not through begin and finish: a signal handler may call this, and
+     * failing is all that it could do wrong. */
+    if (!s)
+        return krait__fail("interrupt", -EBADF, "no socket (NULL)", NULL, NULL,
+                           0);
+    krait__handle_mark(&s->h, KRAIT__NO_IN | KRAIT__NO_OUT);
+    return 0;
+}
