@@ -34,15 +34,15 @@ KRAIT_BEGIN_DECLS
 /* Its fields are Krait's own: use the functions. Its size is fixed for ever.
  * All zero is a valid value: no address. */
 typedef struct krait_addr {
-    unsigned char  kind_;  /* what `u_` holds */
-    unsigned char  type_;  /* SOCK_STREAM ... where the text said; else 0 */
-    unsigned short port_;  /* of a name; host byte order */
-    unsigned int   len_;   /* of the socket address, the name or the text */
-    int            error_; /* why it could not be made: an errno */
-    int            cause_; /* the same, in more detail */
+    unsigned char kind_;  /* what `u_` holds */
+    unsigned char type_;  /* SOCK_STREAM ... where the text said; else 0 */
+    unsigned short port_; /* of a name; host byte order */
+    unsigned int len_;    /* of the socket address, the name or the text */
+    int error_;           /* why it could not be made: an errno */
+    int cause_;           /* the same, in more detail */
     union {
         struct sockaddr_storage sa;
-        char                    text[256]; /* a host name: at most 253 bytes */
+        char text[256]; /* a host name: at most 253 bytes */
     } u_;
 } krait_addr;
 

@@ -34,14 +34,14 @@ enum krait_mode {
 /* Made by Krait for each request, and gone when the handler has returned; may
  * grow at its end. The peer's address: krait_request_peer. */
 typedef struct krait_request {
-    krait_sock   *sock;       /* stream: the connection, which Krait closes;
-                               * datagram: the server's own, shared */
-    krait_server *server;     /* krait_server_shutdown is allowed here */
-    void         *user;       /* options.user */
-    void         *state;      /* the handler's own: set by setup, freed by
-                               * finish */
-    const void   *packet;     /* datagram: what came (NULL for a stream) ... */
-    size_t        packet_len; /* ... and how much of it, in bytes */
+    krait_sock *sock;     /* stream: the connection, which Krait closes;
+                           * datagram: the server's own, shared */
+    krait_server *server; /* krait_server_shutdown is allowed here */
+    void *user;           /* options.user */
+    void *state;          /* the handler's own: set by setup, freed by
+                           * finish */
+    const void *packet;   /* datagram: what came (NULL for a stream) ... */
+    size_t packet_len;    /* ... and how much of it, in bytes */
 } krait_request;
 
 /* Zero in a field means its default. May grow at its end. */
@@ -69,28 +69,28 @@ typedef struct krait_server_options {
     /* When a krait_handle_request has waited for `timeout` in vain. */
     void (*handle_timeout)(krait_server *server);
 
-    void           *user;    /* handed to the handler as it is */
-    enum krait_mode mode;    /* default: KRAIT_THREADS */
-    int             type;    /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET;
-                              * default: what the address's text named, else
-                              * SOCK_STREAM */
-    int             backlog; /* listen(2)'s; default KRAIT_BACKLOG */
-    double          timeout; /* seconds that krait_handle_request waits for a
-                              * request; default: for ever, as Python's None */
-    double request_timeout;  /* seconds: the timeout of the connections that
-                              * handlers get; default: none */
-    int  max_threads;        /* KRAIT_THREADS: requests served at once; while
-                              * that many are, new ones wait in the kernel's
-                              * queue. Default KRAIT_MAX_THREADS */
-    size_t max_packet_size;  /* bytes of a datagram; what is longer is cut.
-                              * Default KRAIT_MAX_PACKET: nothing is */
-    int no_reuse_address;    /* not 0: leave SO_REUSEADDR off. (Python's is off
-                              * by default, and everybody turns it on, or can't
-                              * restart a server for a minute.) */
-    int unix_cleanup;        /* not 0, for a Unix path: remove a socket file
-                              * there that nobody listens on before binding,
-                              * and our own at close. Never a live one
-                              * (EADDRINUSE) or what is no socket (EEXIST) */
+    void *user;             /* handed to the handler as it is */
+    enum krait_mode mode;   /* default: KRAIT_THREADS */
+    int type;               /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET;
+                             * default: what the address's text named, else
+                             * SOCK_STREAM */
+    int backlog;            /* listen(2)'s; default KRAIT_BACKLOG */
+    double timeout;         /* seconds that krait_handle_request waits for a
+                             * request; default: for ever, as Python's None */
+    double request_timeout; /* seconds: the timeout of the connections that
+                             * handlers get; default: none */
+    int max_threads;        /* KRAIT_THREADS: requests served at once; while
+                             * that many are, new ones wait in the kernel's
+                             * queue. Default KRAIT_MAX_THREADS */
+    size_t max_packet_size; /* bytes of a datagram; what is longer is cut.
+                             * Default KRAIT_MAX_PACKET: nothing is */
+    int no_reuse_address;   /* not 0: leave SO_REUSEADDR off. (Python's is off
+                             * by default, and everybody turns it on, or can't
+                             * restart a server for a minute.) */
+    int unix_cleanup;       /* not 0, for a Unix path: remove a socket file
+                             * there that nobody listens on before binding,
+                             * and our own at close. Never a live one
+                             * (EADDRINUSE) or what is no socket (EEXIST) */
 } krait_server_options;
 
 #define KRAIT_MAX_THREADS 1024

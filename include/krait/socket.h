@@ -178,8 +178,7 @@ KRAIT_API krait_addr krait_getpeername(krait_sock *s);
 /* setsockopt(2) in Python's three forms: an integer, a buffer, and none (a
  * NULL value of `len` bytes, which AF_ALG wants). Errors: ENOPROTOOPT, EINVAL,
  * EPERM, EDOM. */
-KRAIT_API int krait_setsockopt(krait_sock *s, int level, int option,
-                               int value);
+KRAIT_API int krait_setsockopt(krait_sock *s, int level, int option, int value);
 KRAIT_API int krait_setsockopt_buf(krait_sock *s, int level, int option,
                                    const void *value, size_t len);
 KRAIT_API int krait_setsockopt_none(krait_sock *s, int level, int option,

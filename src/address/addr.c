@@ -196,10 +196,9 @@ krait_addr krait_unix(const char *path)
         return krait_unix_abstract(path + 1, len - 1);
     memcpy(un.sun_path, path, len);
     /* The NUL counts, but for the unnamed address. */
-    return krait_addr_from(
-        (struct sockaddr *)&un,
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                    (len ? len + 1 : 0)));
+    return krait_addr_from((struct sockaddr *)&un,
+                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                       (len ? len + 1 : 0)));
 }
 
 /* --- asked ------------------------------------------------------------- */

@@ -16,7 +16,7 @@
  * says nothing, and is printed so. */
 static const struct {
     const char *prefix;
-    int         type;
+    int type;
 } types[] = {
     {"tcp:", SOCK_STREAM},
     {"udp:", SOCK_DGRAM},
@@ -125,7 +125,7 @@ krait_addr krait_addr_parse(const char *text)
 
 /* A cut-off place to write to: always ends in a NUL while size > 0. */
 struct sink {
-    char  *at;
+    char *at;
     size_t left;
 };
 

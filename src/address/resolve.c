@@ -14,10 +14,10 @@
 
 struct lookup {
     struct krait__job job; /* first: the job is the lookup */
-    int               family, error, sys_errno;
-    unsigned short    port;
-    struct addrinfo  *found;
-    char              host[256];
+    int family, error, sys_errno;
+    unsigned short port;
+    struct addrinfo *found;
+    char host[256];
 };
 
 static void look_up(struct krait__job *job)

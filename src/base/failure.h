@@ -31,10 +31,10 @@ enum {
 typedef void krait__describe_fn(const void *subject, char *buf, size_t size);
 
 struct krait__failure {
-    int                     code;    /* positive; 0: nothing has failed */
-    const char             *op;      /* "connect": static */
-    const char             *reason;  /* static; NULL: the code's own text */
-    krait__describe_fn     *describe; /* NULL: there is no subject */
+    int code;                     /* positive; 0: nothing has failed */
+    const char *op;               /* "connect": static */
+    const char *reason;           /* static; NULL: the code's own text */
+    krait__describe_fn *describe; /* NULL: there is no subject */
     _Alignas(8) unsigned char subject[KRAIT__SUBJECT_MAX];
 };
 
@@ -43,8 +43,7 @@ struct krait__failure {
  * than the code's text does. Both may be NULL. Returns -1, for its caller to
  * return. */
 int krait__fail(const char *op, int code, const char *reason,
-                krait__describe_fn *describe, const void *subject,
-                size_t len);
+                krait__describe_fn *describe, const void *subject, size_t len);
 
 /* The errno that a negative code stands for. */
 int krait__errno_of(int code);

@@ -2,8 +2,8 @@
  *
  * hint.c - what a user can do about an error, where there is something.
  *
- * A table: the operation (NULL: any), the errno, how the address begins (NULL:
- * however), and the hint. The first row that fits is taken.
+ * A table: the operation (NULL: any), the errno, what the address as text
+ * contains (NULL: anything), and the hint. The first row that fits is taken.
  */
 #include "base/failure.h"
 
@@ -12,47 +12,47 @@
 
 static const struct hint {
     const char *op;
-    int         err;
-    const char *prefix;
+    int err;
+    const char *part;
     const char *text;
 } hints[] = {
-    {"bind", EADDRINUSE, "unix:@", "another program has that name; "
-                                   "`ss -lx` shows it"},
-    {"bind", EADDRINUSE, "unix:", "another program listens there "
-                                  "(`ss -lx` shows it), or has left its "
-                                  "socket file behind"},
-    {"bind", EADDRINUSE, "seqpacket:", "another program listens there, or has "
-                                       "left its socket file behind"},
-    {"bind", EADDRINUSE, "udp:unix:", "another program listens there, or has "
-                                      "left its socket file behind"},
-    {"bind", EADDRINUSE, "udp:", "another program receives there; "
-                                 "`ss -lunp` shows it"},
-    {NULL, EADDRINUSE, NULL, "another program listens there; "
-                             "`ss -ltnp` shows it"},
-    {"bind", EADDRNOTAVAIL, NULL, "no interface of this host has that "
-                                  "address; `ip address` lists them"},
+    /* clang-format off */
+    {"bind", EADDRINUSE, "unix:@",
+     "another program has that name; `ss -xl` shows it"},
+    {"bind", EADDRINUSE, "unix:",
+     "another program listens there (`ss -xl` shows it), or has left its "
+     "socket file behind"},
+    {"bind", EADDRINUSE, "udp:",
+     "another program receives there; `ss -lunp` shows it"},
+    {NULL, EADDRINUSE, NULL,
+     "another program listens there; `ss -ltnp` shows it"},
+    {"bind", EADDRNOTAVAIL, NULL,
+     "no interface of this host has that address; `ip address` lists them"},
     {"bind", EACCES, "unix:", "the folder can't be written to"},
-    {"bind", EACCES, NULL, "ports below 1024 need root or "
-                           "CAP_NET_BIND_SERVICE"},
+    {"bind", EACCES, NULL,
+     "ports below 1024 need root or CAP_NET_BIND_SERVICE"},
     {"bind", ENOENT, NULL, "the folder doesn't exist"},
     {"bind", EEXIST, NULL, "what is there is no socket"},
-    {"connect", ECONNREFUSED, "unix:", "the socket file is there, but nobody "
-                                       "listens"},
+    {"connect", ECONNREFUSED, "unix:@", "nobody has that name"},
+    {"connect", ECONNREFUSED, "unix:",
+     "the socket file is there, but nobody listens"},
     {"connect", ECONNREFUSED, NULL, "nothing listens there"},
-    {"connect", ENOENT, NULL, "nothing has that name"},
+    {"connect", ENOENT, NULL, "there is no such socket file"},
     {"connect", EAGAIN, "unix:", "the server's queue is full"},
-    {"connect", ENETUNREACH, NULL, "no route leads there; `ip route` lists "
-                                   "them"},
-    {"connect", EACCES, NULL, "a broadcast address wants SO_BROADCAST; a "
-                              "socket file must be writable"},
+    {"connect", ENETUNREACH, NULL,
+     "no route leads there; `ip route` lists them"},
+    {"connect", EACCES, "unix:", "the socket file can't be written to"},
+    {"connect", EACCES, NULL, "a broadcast address wants SO_BROADCAST"},
     {"socket", EPERM, NULL, "raw sockets need root or CAP_NET_RAW"},
-    {NULL, EAFNOSUPPORT, NULL, "this kernel lacks the family, or the socket "
-                               "is of another"},
-    {NULL, EMFILE, NULL, "this process has as many files open as it may; "
-                         "`ulimit -n` shows the limit"},
+    {NULL, EAFNOSUPPORT, NULL,
+     "this kernel lacks the family, or the socket is of another"},
+    {NULL, EMFILE, NULL,
+     "this process has as many files open as it may; `ulimit -n` shows the "
+     "limit"},
     {NULL, ENFILE, NULL, "the system has as many files open as it may"},
     {NULL, EMSGSIZE, NULL, "longer than one message can be"},
     {NULL, EPROTOTYPE, NULL, "the address is for another type of socket"},
+    /* clang-format on */
 };
 
 const char *krait__hint(const char *op, int err, const char *subject)
@@ -61,8 +61,7 @@ const char *krait__hint(const char *op, int err, const char *subject)
         const struct hint *h = &hints[i];
 
         if (h->err == err && (!h->op || strcmp(h->op, op) == 0) &&
-            (!h->prefix ||
-             strncmp(h->prefix, subject, strlen(h->prefix)) == 0))
+            (!h->part || strstr(subject, h->part)))
             return h->text;
     }
     return NULL;

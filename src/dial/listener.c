@@ -45,8 +45,8 @@ static krait_sock *try_family(const krait_addr *addr, int family, bool dual,
 {
     krait_addr found[ADDRESSES_MAX];
     krait_sock *s = NULL;
-    int count = krait__resolve(addr, family, true, NULL, 0, KRAIT__NEVER,
-                               found, ADDRESSES_MAX);
+    int count = krait__resolve(addr, family, true, NULL, 0, KRAIT__NEVER, found,
+                               ADDRESSES_MAX);
 
     if (count < 0)
         krait__fail_at("bind", count, addr);
@@ -66,8 +66,8 @@ krait_sock *krait__listener(const krait_addr *addr,
     s = try_family(addr, any ? AF_INET6 : AF_INET, any, o);
     /* The other family, where the first does not exist here or has no such
      * name. An address that is taken is an answer. */
-    if (!s && (krait_errdomain() == KRAIT_ERROR_NAME ||
-               errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+    if (!s && (krait_errdomain() == KRAIT_ERROR_NAME || errno == EAFNOSUPPORT ||
+               errno == EADDRNOTAVAIL))
         s = try_family(addr, any ? AF_INET : AF_INET6, any, o);
     return s;
 }

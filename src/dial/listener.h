@@ -9,8 +9,8 @@
 #include "socket/sock.h"
 
 struct krait__listen_options {
-    int  type;          /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
-    int  backlog;       /* listen(2)'s */
+    int type;           /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+    int backlog;        /* listen(2)'s */
     bool reuse_address; /* SO_REUSEADDR, for what has connections: for
                          * datagrams it would let others take them over */
     bool unix_cleanup;  /* remove a stale socket file first */

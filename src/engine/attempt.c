@@ -32,8 +32,8 @@ static ssize_t attempt(const struct krait__op *op, int fd)
     case KRAIT__SOCKET:
         return socket(arg[0], arg[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, arg[2]);
     case KRAIT__PAIR:
-        return socketpair(arg[0], arg[1] | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                          arg[2], op->buf);
+        return socketpair(arg[0], arg[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, arg[2],
+                          op->buf);
     case KRAIT__BIND:
         return bind(fd, op->addr, alen);
     case KRAIT__LISTEN:

@@ -42,13 +42,13 @@ struct krait__waiter;
  * Invariant: whoever brings the state to "closing, no references" ends the
  * handle, exactly once; nobody else touches it after leaving. */
 struct krait__handle {
-    int                   fd;
-    uint8_t               family, type; /* AF_, SOCK_ */
-    atomic_uint           state;
-    atomic_int            kept[2]; /* io's: an error that came after part of
+    int fd;
+    uint8_t family, type; /* AF_, SOCK_ */
+    atomic_uint state;
+    atomic_int kept[2];            /* io's: an error that came after part of
                                     * the bytes, for the next call to report;
                                     * in, out */
-    struct krait__lock    lock;    /* of `waiters`, and its owner's */
+    struct krait__lock lock;       /* of `waiters`, and its owner's */
     struct krait__waiter *waiters; /* plain threads that wait inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
 };
@@ -103,14 +103,14 @@ enum krait__kind {
 };
 
 struct krait__op {
-    enum krait__kind      kind;
-    int                   flags; /* MSG_* */
-    struct krait__handle *h;      /* NULL for SOCKET and PAIR */
-    void                 *buf;
-    size_t                len;
-    struct sockaddr      *addr;
-    socklen_t            *alen;
-    int                   arg[3];
+    enum krait__kind kind;
+    int flags;               /* MSG_* */
+    struct krait__handle *h; /* NULL for SOCKET and PAIR */
+    void *buf;
+    size_t len;
+    struct sockaddr *addr;
+    socklen_t *alen;
+    int arg[3];
 };
 
 /* --- engines ----------------------------------------------------------- */

@@ -12,10 +12,10 @@
  * handle's lock. */
 struct krait__waiter {
     struct krait__waiter *next, **link;
-    int                   wake_fd; /* the thread's eventfd; -1: it has none,
-                                    * and looks up by itself */
-    bool                  woken;   /* wake_fd was written to, and may still be
-                                    * readable */
+    int wake_fd; /* the thread's eventfd; -1: it has none,
+                  * and looks up by itself */
+    bool woken;  /* wake_fd was written to, and may still be
+                  * readable */
 };
 
 /* Wakes every thread that waits inside a call on `h`. From signal handlers

@@ -18,7 +18,7 @@ struct krait__job {
     void (*run)(struct krait__job *job);  /* in the helper thread */
     void (*free)(struct krait__job *job); /* by whoever leaves last */
     atomic_int users;                     /* the helper's business: */
-    int        done_fd;
+    int done_fd;
 };
 
 /* Runs the job: 0 when it has run, and it is the caller's until

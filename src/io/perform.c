@@ -12,8 +12,8 @@
 
 /* --- signals ----------------------------------------------------------- */
 
-int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd,
-                   short events, int64_t deadline)
+int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
+                   int64_t deadline)
 {
     int got;
 
@@ -33,16 +33,15 @@ int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd,
 
 /* What one operation has learned from its waits so far. */
 struct patience {
-    int64_t pause;  /* the last one; 0: none yet */
-    bool    quick;  /* the last wait said "ready" at once */
-    bool    misled; /* ... and so did the one before: pause instead */
+    int64_t pause; /* the last one; 0: none yet */
+    bool quick;    /* the last wait said "ready" at once */
+    bool misled;   /* ... and so did the one before: pause instead */
 };
 
 static unsigned direction(const struct krait__op *op)
 {
-    return op->kind == KRAIT__RECV || op->kind == KRAIT__ACCEPT
-               ? KRAIT__NO_IN
-               : KRAIT__NO_OUT;
+    return op->kind == KRAIT__RECV || op->kind == KRAIT__ACCEPT ? KRAIT__NO_IN
+                                                                : KRAIT__NO_OUT;
 }
 
 /* A full backlog, or a datagram queue that others have filled: poll(2) looks
@@ -167,8 +166,7 @@ static int kept(struct krait__op *op)
 
 /* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
  * a code. Returns how many came or went. */
-static size_t transfer_all(struct krait__op *op, int64_t deadline,
-                           ssize_t *end)
+static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
 {
     struct krait__op part = *op;
     size_t done = 0;

@@ -27,8 +27,8 @@ int krait__send_whole(struct krait__op *op, int64_t deadline);
 /* Waits for a plain fd (poll(2)'s events; fd -1: only for the deadline) as long
  * as none of `bits` is marked on `h`, which may be NULL. Returns the events, or
  * a negative code as krait__perform. */
-int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd,
-                   short events, int64_t deadline);
+int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
+                   int64_t deadline);
 
 /* Runs the signal hook: 0, or -EINTR. */
 int krait__signal_hook(void);

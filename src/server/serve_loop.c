@@ -137,8 +137,7 @@ int krait_handle_request(krait_server *server)
     return leave(server, 0);
 }
 
-int krait_serve(const char *address, int (*handle)(krait_request *),
-                void *user)
+int krait_serve(const char *address, int (*handle)(krait_request *), void *user)
 {
     krait_server *server = krait_server_new(&(krait_server_options){
         .address = krait_addr_parse(address),

@@ -75,9 +75,8 @@ static const char *file_of(const krait_addr *addr)
 {
     const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->u_.sa;
 
-    return krait_addr_family(*addr) == AF_UNIX && un->sun_path[0]
-               ? un->sun_path
-               : NULL;
+    return krait_addr_family(*addr) == AF_UNIX && un->sun_path[0] ? un->sun_path
+                                                                  : NULL;
 }
 
 /* Notes which file is ours, so that close never removes another's. */

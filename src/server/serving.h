@@ -23,26 +23,26 @@
 #include "socket/sock.h"
 
 struct krait__request {
-    krait_request          pub;   /* first: the handler's pointer is ours */
-    krait_sock            *conn;  /* NULL: a datagram, or taken */
-    krait_addr             peer;
+    krait_request pub; /* first: the handler's pointer is ours */
+    krait_sock *conn;  /* NULL: a datagram, or taken */
+    krait_addr peer;
     struct krait__request *next, **link; /* of the list it is on */
-    pthread_t              thread;
-    char                   packet[]; /* max_packet_size, for datagrams */
+    pthread_t thread;
+    char packet[]; /* max_packet_size, for datagrams */
 };
 
 struct krait_server {
-    krait_server_options   opt; /* with the defaults filled in */
-    krait_sock            *sock;
-    dev_t                  file_dev; /* the socket file that is ours to */
-    ino_t                  file_ino; /* remove; 0: none is */
-    atomic_bool            serving;  /* somebody is in the loop */
-    atomic_bool            cancelled;
-    struct krait__lock     lock;
+    krait_server_options opt; /* with the defaults filled in */
+    krait_sock *sock;
+    dev_t file_dev;      /* the socket file that is ours to */
+    ino_t file_ino;      /* remove; 0: none is */
+    atomic_bool serving; /* somebody is in the loop */
+    atomic_bool cancelled;
+    struct krait__lock lock;
     struct krait__request *active, *done;
-    int                    slots; /* an eventfd that counts the threads that
-                                   * may still be started; -1: serial */
-    int                    complained; /* the errno that was last logged */
+    int slots;      /* an eventfd that counts the threads that
+                     * may still be started; -1: serial */
+    int complained; /* the errno that was last logged */
 };
 
 /* Takes the next request, waiting until `deadline`: 0, or a negative code:

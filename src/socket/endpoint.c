@@ -105,8 +105,7 @@ krait_sock *krait_accept(krait_sock *s, krait_addr *peer)
 
 /* --- the other end ----------------------------------------------------- */
 
-int krait__sock_connect(krait_sock *s, const krait_addr *addr,
-                        int64_t deadline)
+int krait__sock_connect(krait_sock *s, const krait_addr *addr, int64_t deadline)
 {
     krait_addr real;
     struct krait__op op = {

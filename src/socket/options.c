@@ -92,8 +92,8 @@ double krait_gettimeout(krait_sock *s)
 
     if (!krait__begin(s, "gettimeout"))
         return -1;
-    seconds = krait__seconds(
-        atomic_load_explicit(&s->timeout, memory_order_relaxed));
+    seconds =
+        krait__seconds(atomic_load_explicit(&s->timeout, memory_order_relaxed));
     krait__leave(&s->h);
     return seconds;
 }

@@ -23,14 +23,14 @@
 
 struct krait_sock {
     struct krait__handle h; /* first: the handle is the socket */
-    int                  proto;
-    _Atomic int64_t      timeout;  /* ns; KRAIT__NEVER, 0 */
-    atomic_uint          users;    /* the owner and the FILEs */
-    atomic_bool          detached; /* the fd is somebody else's now */
-    bool                 has_peer; /* with peer: under h.lock */
+    int proto;
+    _Atomic int64_t timeout; /* ns; KRAIT__NEVER, 0 */
+    atomic_uint users;       /* the owner and the FILEs */
+    atomic_bool detached;    /* the fd is somebody else's now */
+    bool has_peer;           /* with peer: under h.lock */
     union {
-        struct sockaddr     sa;
-        struct sockaddr_in  in;
+        struct sockaddr sa;
+        struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer; /* who was connected to, for messages: after a reset the kernel
              * can't tell any more. Unix sockets' is asked for */
@@ -59,8 +59,8 @@ int krait__sock_connect(krait_sock *s, const krait_addr *addr,
 
 /* krait_accept until `deadline`, whatever the socket's timeout; interrupted by
  * an interrupt of what comes in. NULL: *code is why, and no error is set. */
-krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline, krait_addr *peer,
-                               int *code);
+krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline,
+                               krait_addr *peer, int *code);
 
 /* Remembers the peer, for messages. */
 void krait__sock_set_peer(krait_sock *s, const krait_addr *peer);
@@ -74,6 +74,6 @@ void krait__sock_discard(krait_sock *s);
 
 /* A FILE holds the socket; lets go of it. */
 void krait__sock_use(krait_sock *s);
-int  krait__sock_unuse(krait_sock *s);
+int krait__sock_unuse(krait_sock *s);
 
 #endif

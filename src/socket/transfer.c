@@ -119,8 +119,7 @@ int krait_sendall(krait_sock *s, const void *buf, size_t len, int flags)
 int krait_sendstr(krait_sock *s, const char *text)
 {
     if (!text)
-        return krait__fail("sendall", -EINVAL, "no text (NULL)", NULL, NULL,
-                           0);
+        return krait__fail("sendall", -EINVAL, "no text (NULL)", NULL, NULL, 0);
     return krait_sendall(s, text, strlen(text), 0);
 }
 
