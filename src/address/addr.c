@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -153,8 +154,12 @@ krait_addr krait_inet(const char *host, int port)
 
     host = host ? host : "";
     len = strlen(host);
-    if (port < 0 || port > 65535)
-        return krait__addr_bad(host, EINVAL, KRAIT__BAD_PORT);
+    if (port < 0 || port > 65535) {
+        char text[sizeof addr.u_.text];
+
+        snprintf(text, sizeof text, "%.240s:%d", host, port);
+        return krait__addr_bad(text, EINVAL, KRAIT__BAD_PORT);
+    }
     if (ipv4(host, port, &addr) || ipv6(host, port, &addr))
         return addr;
     if (len > 253)

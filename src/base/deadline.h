@@ -8,7 +8,6 @@
 #ifndef KRAIT__DEADLINE_H
 #define KRAIT__DEADLINE_H
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -43,12 +42,14 @@ static inline int64_t krait__deadline(int64_t timeout)
  * above 0 never becomes 0. False: negative or not a number. */
 static inline bool krait__timeout(double seconds, int64_t *ns)
 {
-    double exact = ceil(seconds * 1e9);
+    double exact = seconds * 1e9;
 
-    if (isnan(seconds) || seconds < 0)
+    if (!(seconds >= 0)) /* a NaN compares with nothing */
         return false;
     /* 2^63: the first double that doesn't fit. */
     *ns = exact >= 0x1p63 ? KRAIT__NEVER : (int64_t)exact;
+    if (*ns != KRAIT__NEVER && (double)*ns < exact)
+        (*ns)++;
     return true;
 }
 
