@@ -102,8 +102,8 @@ KRAIT_API char *krait_addr_host(krait_addr addr, char *buf, size_t size);
 KRAIT_API char *krait_addr_text(krait_addr addr, char *buf, size_t size);
 
 /* For foreign code: copies the socket address, at most `*len` bytes, and sets
- * `*len` to its full length. 0; -1 and EINVAL for a name or no address, or the
- * address's own error. */
+ * `*len` to its full length. 0; -1 and EINVAL for a name, or the address's own
+ * error. */
 KRAIT_API int krait_addr_sockaddr(krait_addr addr, struct sockaddr *sa,
                                   socklen_t *len);
 

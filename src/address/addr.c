@@ -79,6 +79,20 @@ int krait__fail_at(const char *op, int code, const krait_addr *addr)
 
 /* --- made -------------------------------------------------------------- */
 
+/* A path ends at its NUL, which counts where it has room: bind(2) takes it with
+ * or without, and getsockname(2) gives it with. Equal paths become equal
+ * addresses. */
+static socklen_t unix_len(const struct sockaddr *sa, socklen_t len)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)sa;
+    size_t head = offsetof(struct sockaddr_un, sun_path);
+    size_t path = len > head && *un->sun_path
+                      ? strnlen(un->sun_path, len - head) + 1
+                      : len - head;
+
+    return (socklen_t)(head + path < sizeof *un ? head + path : sizeof *un);
+}
+
 krait_addr krait_addr_from(const struct sockaddr *sa, socklen_t len)
 {
     krait_addr addr = {.kind_ = KRAIT__SOCKADDR, .len_ = len};
@@ -88,6 +102,8 @@ krait_addr krait_addr_from(const struct sockaddr *sa, socklen_t len)
         (sa->sa_family == AF_INET6 && len < sizeof(struct sockaddr_in6)))
         return krait__addr_bad("", EINVAL, KRAIT__BAD_LEN);
     memcpy(&addr.u_.sa, sa, len);
+    if (sa->sa_family == AF_UNIX)
+        addr.len_ = unix_len(sa, len);
     return addr;
 }
 
@@ -157,7 +173,8 @@ krait_addr krait_inet(const char *host, int port)
     if (port < 0 || port > 65535) {
         char text[sizeof addr.u_.text];
 
-        snprintf(text, sizeof text, "%.240s:%d", host, port);
+        snprintf(text, sizeof text,
+                 strchr(host, ':') ? "[%.240s]:%d" : "%.240s:%d", host, port);
         return krait__addr_bad(text, EINVAL, KRAIT__BAD_PORT);
     }
     if (ipv4(host, port, &addr) || ipv6(host, port, &addr))

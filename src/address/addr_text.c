@@ -143,18 +143,43 @@ static void put(struct sink *out, const char *text)
     *out->at = '\0';
 }
 
-/* Bytes that a terminal could misunderstand as \xNN; UTF-8 as it is. */
+/* The length of the printable character that `bytes` begin with; 0: none, a
+ * control character (U+0080 to U+009F too), or no UTF-8 (RFC 3629). */
+static size_t printable(const unsigned char *bytes, size_t len)
+{
+    static const unsigned least[] = {0, 0, 0xa0, 0x800, 0x10000};
+    unsigned char c = bytes[0];
+    size_t n = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    unsigned code = c & (0xffu >> (n + 1));
+
+    if (n < 2)
+        return n && c >= ' ' && c != 0x7f;
+    if (n > len || c > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((bytes[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (bytes[i] & 0x3f);
+    }
+    if (code < least[n] || code > 0x10ffff || (code >> 11) == 0xd800 >> 11)
+        return 0;
+    return n;
+}
+
+/* What doesn't print, and a terminal could misunderstand, as \xNN. */
 static void put_bytes(struct sink *out, const char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)bytes[i];
+    while (len > 0) {
+        size_t n = printable((const unsigned char *)bytes, len);
         char text[8];
 
-        if (c < ' ' || c == 0x7f)
-            snprintf(text, sizeof text, "\\x%02x", c);
+        if (n)
+            snprintf(text, sizeof text, "%.*s", (int)n, bytes);
         else
-            snprintf(text, sizeof text, "%c", c);
+            snprintf(text, sizeof text, "\\x%02x", (unsigned char)*bytes);
         put(out, text);
+        bytes += n ? n : 1;
+        len -= n ? n : 1;
     }
 }
 
