@@ -80,17 +80,39 @@ int krait__fail_at(const char *op, int code, const krait_addr *addr)
 /* --- made -------------------------------------------------------------- */
 
 /* A path ends at its NUL, which counts where it has room: bind(2) takes it with
- * or without, and getsockname(2) gives it with. Equal paths become equal
- * addresses. */
-static socklen_t unix_len(const struct sockaddr *sa, socklen_t len)
+ * or without, and getsockname(2) gives it with. */
+static socklen_t unix_len(const struct sockaddr_un *un, socklen_t len)
 {
-    const struct sockaddr_un *un = (const struct sockaddr_un *)sa;
     size_t head = offsetof(struct sockaddr_un, sun_path);
     size_t path = len > head && *un->sun_path
                       ? strnlen(un->sun_path, len - head) + 1
                       : len - head;
 
     return (socklen_t)(head + path < sizeof *un ? head + path : sizeof *un);
+}
+
+/* One form for each address: a caller's length may be that of a
+ * sockaddr_storage, and its padding anything. Equal addresses become equal
+ * bytes, and no family's address is longer than its struct. */
+static krait_addr normalised(krait_addr addr)
+{
+    switch (addr.u_.sa.ss_family) {
+    case AF_INET: {
+        struct sockaddr_in *in = (struct sockaddr_in *)&addr.u_.sa;
+
+        memset(in->sin_zero, 0, sizeof in->sin_zero);
+        addr.len_ = sizeof *in;
+        break;
+    }
+    case AF_INET6:
+        addr.len_ = sizeof(struct sockaddr_in6);
+        break;
+    case AF_UNIX:
+        addr.len_ =
+            unix_len((const struct sockaddr_un *)&addr.u_.sa, addr.len_);
+        break;
+    }
+    return addr;
 }
 
 krait_addr krait_addr_from(const struct sockaddr *sa, socklen_t len)
@@ -102,9 +124,7 @@ krait_addr krait_addr_from(const struct sockaddr *sa, socklen_t len)
         (sa->sa_family == AF_INET6 && len < sizeof(struct sockaddr_in6)))
         return krait__addr_bad("", EINVAL, KRAIT__BAD_LEN);
     memcpy(&addr.u_.sa, sa, len);
-    if (sa->sa_family == AF_UNIX)
-        addr.len_ = unix_len(sa, len);
-    return addr;
+    return normalised(addr);
 }
 
 /* A number, or the name of an interface; 0: neither. */
