@@ -21,6 +21,8 @@
 
 KRAIT_BEGIN_DECLS
 
+/* Belongs to the process that made it: the child of a fork may use sockets,
+ * but not its parent's servers. */
 typedef struct krait_server krait_server;
 
 enum krait_mode {

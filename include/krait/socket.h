@@ -13,7 +13,8 @@
  *   - fds are close-on-exec; and always O_NONBLOCK, since every wait must be
  *     interruptible, whatever the timeout: whoever takes krait_fileno for
  *     foreign code must know that. SO_RCVTIMEO and SO_SNDTIMEO are not
- *     Krait's timeouts, and have no effect.
+ *     Krait's timeouts, and have no effect; SO_RCVLOWAT can only prolong a
+ *     wait.
  *   - Names are resolved by the call that is given one.
  *
  * Sharing. Any thread may use a socket while others do. krait_interrupt wakes
@@ -112,8 +113,8 @@ KRAIT_API krait_sock *krait_accept(krait_sock *s, krait_addr *peer);
  * deadline, and the first address taken (krait_create_connection tries all).
  * With timeout 0 the name is resolved first, which may take a while, as in
  * Python; then EINPROGRESS says that the connection is under way. After a
- * timeout the attempt goes on in the kernel: close the socket. Errors:
- * ECONNREFUSED, ENETUNREACH, EHOSTUNREACH (which krait_errdomain tells from
+ * timeout the attempt goes on in the kernel, and connecting again waits for it.
+ * Errors: ECONNREFUSED, ENETUNREACH, EHOSTUNREACH (which krait_errdomain tells from
  * name resolution), EADDRNOTAVAIL, EISCONN, EALREADY, ENOENT, EACCES:
  * connect(2). */
 KRAIT_API int krait_connect(krait_sock *s, krait_addr addr);
@@ -122,10 +123,10 @@ KRAIT_API int krait_connect(krait_sock *s, krait_addr addr);
 KRAIT_API int krait_connect_ex(krait_sock *s, krait_addr addr);
 
 /* Receives at most `len` bytes. Returns how many; 0 when the peer has
- * finished (or sent an empty datagram or record, or len is 0). Flags:
- * MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE as recv(2); MSG_DONTWAIT: this
+ * finished (or sent an empty datagram or record, or len and flags are 0).
+ * Flags: MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE as recv(2); MSG_DONTWAIT: this
  * call does not wait; MSG_WAITALL (streams): goes on until `len` bytes, the
- * end, an error or the timeout, and returns what came until then, if
+ * end, the urgent mark, an error or the timeout, and returns what came until then, if
  * anything, keeping the error for the next call. Errors: ECONNRESET, ENOTCONN,
  * ECONNREFUSED (datagrams: the peer's ICMP), ENOMEM: recv(2). */
 KRAIT_API ssize_t krait_recv(krait_sock *s, void *buf, size_t len, int flags);

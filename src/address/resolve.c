@@ -86,9 +86,12 @@ static int this_host(int port, int family, bool any, krait_addr *out, int room)
 static int ask(const krait_addr *name, int family, struct krait__handle *h,
                unsigned bits, int64_t deadline, krait_addr *out, int room)
 {
-    struct lookup *l = calloc(1, sizeof *l);
+    struct lookup *l;
     int rc;
 
+    if (deadline == KRAIT__AT_ONCE)
+        return -EAGAIN;
+    l = calloc(1, sizeof *l);
     if (!l)
         return -ENOMEM;
     l->job.run = look_up;
@@ -138,7 +141,5 @@ int krait_addr_resolve(krait_addr addr, int family, double timeout,
         return krait__fail_at("resolve", -EINVAL, &addr);
     count = krait__resolve(&addr, family, true, NULL, 0, krait__deadline(ns),
                            out, room);
-    if (count == -KRAIT__ETIMEOUT && ns == 0)
-        count = -EAGAIN;
     return count < 0 ? krait__fail_at("resolve", count, &addr) : count;
 }

@@ -54,6 +54,12 @@ int krait__fail(const char *op, int code, const char *reason,
     return -1;
 }
 
+int krait__fail_as(const struct krait__failure *noted)
+{
+    *here() = *noted;
+    return krait__fail_again();
+}
+
 int krait__fail_again(void)
 {
     const struct krait__failure *f = here();

@@ -52,6 +52,10 @@ int krait__errno_of(int code);
  * Returns -1. */
 int krait__fail_again(void);
 
+/* Makes a failure that another record has noted this thread's last. Returns
+ * -1. */
+int krait__fail_as(const struct krait__failure *noted);
+
 /* Makes `mine` the record of this thread from now on, NULL being the thread's
  * own; returns the one before, likewise. */
 struct krait__failure *krait__failure_swap(struct krait__failure *mine);

@@ -22,7 +22,7 @@ static krait_sock *try_one(const krait_addr *addr, int type, int64_t timeout,
     if (krait__finish(s, "connect", krait__sock_connect(s, addr, deadline),
                       addr) == 0)
         return s;
-    krait_close(s);
+    krait__sock_unuse(s); /* quietly: the error is the connect's */
     return NULL;
 }
 

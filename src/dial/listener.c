@@ -34,7 +34,7 @@ static krait_sock *try_one(const krait_addr *addr, bool dual,
         (o->unix_cleanup && krait__remove_stale(addr, o->type) < 0) ||
         krait_bind(s, *addr) < 0 ||
         (o->type != SOCK_DGRAM && krait_listen(s, o->backlog) < 0)) {
-        krait_close(s);
+        krait__sock_unuse(s); /* quietly: the error stays */
         return NULL;
     }
     return s;
@@ -55,19 +55,33 @@ static krait_sock *try_family(const krait_addr *addr, int family, bool dual,
     return s;
 }
 
+/* The other family, where the first does not exist here or has no such name. An
+ * address that is taken is an answer. */
+static bool other_may_do(void)
+{
+    return krait_errdomain() == KRAIT_ERROR_NAME || errno == EAFNOSUPPORT ||
+           errno == EADDRNOTAVAIL;
+}
+
 krait_sock *krait__listener(const krait_addr *addr,
                             const struct krait__listen_options *o)
 {
     bool any = addr->kind_ == KRAIT__HOSTNAME && addr->len_ == 0;
+    struct krait__failure second = {0}, *mine;
     krait_sock *s;
 
     if (addr->kind_ != KRAIT__HOSTNAME)
         return try_family(addr, AF_UNSPEC, false, o);
     s = try_family(addr, any ? AF_INET6 : AF_INET, any, o);
-    /* The other family, where the first does not exist here or has no such
-     * name. An address that is taken is an answer. */
-    if (!s && (krait_errdomain() == KRAIT_ERROR_NAME || errno == EAFNOSUPPORT ||
-               errno == EADDRNOTAVAIL))
-        s = try_family(addr, any ? AF_INET : AF_INET6, any, o);
+    if (s || !other_may_do())
+        return s;
+    mine = krait__failure_swap(&second);
+    s = try_family(addr, any ? AF_INET : AF_INET6, any, o);
+    krait__failure_swap(mine);
+    /* That the second family lacks the name explains nothing. */
+    if (!s && second.code < KRAIT__ENAME)
+        krait__fail_as(&second);
+    else if (!s)
+        krait__fail_again();
     return s;
 }

@@ -15,6 +15,7 @@
 #include "dial/stale.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,6 +47,14 @@ static enum state look(const char *path)
     return error == ECONNREFUSED ? STALE : LIVE;
 }
 
+/* Without replacing what may have come meanwhile, where the file system can. */
+static void put_back(const char *aside, const char *path)
+{
+    if (renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) < 0 &&
+        errno != EEXIST)
+        rename(aside, path);
+}
+
 /* Moves it aside, looks again, and removes it. */
 static int remove_it(const char *path)
 {
@@ -57,11 +66,10 @@ static int remove_it(const char *path)
     if (rename(path, aside) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (look(aside) != STALE) {
-        if (link(aside, path) == 0)
-            unlink(aside);
+        put_back(aside, path);
         return -EADDRINUSE;
     }
-    return unlink(aside) == 0 ? 0 : -errno;
+    return unlink(aside) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 int krait__remove_stale(const krait_addr *addr, int type)

@@ -8,6 +8,7 @@
  * and clear.
  */
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,6 +49,8 @@ static ssize_t attempt(const struct krait__op *op, int fd)
         return getsockname(fd, op->addr, op->alen);
     case KRAIT__PEER:
         return getpeername(fd, op->addr, op->alen);
+    case KRAIT__IOCTL:
+        return ioctl(fd, (unsigned long)arg[0], op->buf);
     case KRAIT__CLOSE:
         return close(fd);
     }

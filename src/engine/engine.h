@@ -45,9 +45,10 @@ struct krait__handle {
     int fd;
     uint8_t family, type; /* AF_, SOCK_ */
     atomic_uint state;
-    atomic_int kept[2];            /* io's: an error that came after part of
-                                    * the bytes, for the next call to report;
-                                    * in, out */
+    atomic_uint visitors;   /* who wakes others from outside: base/lock.h */
+    atomic_uint generation; /* of the process that used it last */
+    atomic_int kept; /* io's: an error that came after part of the bytes, for
+                      * the next call to report; 0: none */
     struct krait__lock lock;       /* of `waiters`, and its owner's */
     struct krait__waiter *waiters; /* plain threads that wait inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
@@ -57,15 +58,20 @@ struct krait__handle {
 void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
                         int (*end)(struct krait__handle *h));
 
-/* A call begins: false, and nothing held, where the handle is closing. */
+/* Counts the forks from the first process to this one: 1, 2, ... In a child the
+ * other threads are gone, with whatever they held. */
+unsigned krait__generation(void);
+
+/* A call begins: false, and nothing held, where the handle is closing. In the
+ * child of a fork the first call drops what the parent's threads held. */
 bool krait__enter(struct krait__handle *h);
 
-/* A call ends, or the owner lets go. The last one out of a closing handle ends
- * it, and gets the result of that; else 0. */
+/* A call ends, or the owner lets go. The last one out of a closing handle waits
+ * for visitors, ends it, and gets the result of that; else 0. */
 int krait__leave(struct krait__handle *h);
 
-/* Sets bits of the state and wakes who waits. For the owner, or from inside;
- * from a signal handler too. */
+/* Sets bits of the state and wakes who waits. From anywhere while the handle is
+ * not closed, a signal handler too. */
 void krait__handle_mark(struct krait__handle *h, unsigned bits);
 
 /* Lets go of h->lock, waking for whoever could not get in meanwhile (see
@@ -99,6 +105,7 @@ enum krait__kind {
     KRAIT__SETOPT,   /* arg: level, name; buf, len */
     KRAIT__NAME,     /* addr, alen in and out */
     KRAIT__PEER,     /* addr, alen in and out */
+    KRAIT__IOCTL,    /* arg[0]: request; buf */
     KRAIT__CLOSE     /* h->fd */
 };
 

@@ -2,8 +2,62 @@
  *
  * handle.c - the life of a handle: who is inside, who is the last to leave.
  */
+#include <pthread.h>
+
 #include "engine/engine.h"
 #include "engine/waiter.h"
+
+/* --- forks ------------------------------------------------------------- */
+
+static atomic_uint generation = 1;
+
+static void in_child(void)
+{
+    atomic_fetch_add(&generation, 1);
+}
+
+/* Before any thread of the program's, so that no fork goes unseen. Without
+ * memory for it (ENOMEM) a fork is as it was: the child of a process with
+ * threads must keep away from sockets that those used. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+unsigned krait__generation(void)
+{
+    return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
+/* Nobody but the caller's process is inside any more. */
+static void forget_parents(struct krait__handle *h, unsigned now)
+{
+    enum { BUSY = 0 };
+    unsigned was = atomic_load(&h->generation);
+
+    if (was != BUSY && was != now &&
+        atomic_compare_exchange_strong(&h->generation, &was, BUSY)) {
+        h->waiters = NULL;
+        atomic_store(&h->lock.word, 0);
+        atomic_store(&h->visitors, 0);
+        atomic_store(&h->state,
+                     (atomic_load(&h->state) & (KRAIT__ONE_REF - 1)) |
+                         KRAIT__ONE_REF);
+        atomic_store(&h->generation, now);
+    }
+    while (atomic_load(&h->generation) != now)
+        sched_yield(); /* another thread is at it */
+}
+
+static inline void adopt(struct krait__handle *h)
+{
+    unsigned now = krait__generation();
+
+    if (atomic_load_explicit(&h->generation, memory_order_acquire) != now)
+        forget_parents(h, now);
+}
+
+/* --- in and out -------------------------------------------------------- */
 
 void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
                         int (*end)(struct krait__handle *h))
@@ -14,16 +68,19 @@ void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
     h->waiters = NULL;
     h->end = end;
     atomic_init(&h->lock.word, 0);
-    atomic_init(&h->kept[0], 0);
-    atomic_init(&h->kept[1], 0);
+    atomic_init(&h->kept, 0);
+    atomic_init(&h->visitors, 0);
+    atomic_init(&h->generation, krait__generation());
     atomic_init(&h->state, KRAIT__ONE_REF);
 }
 
 bool krait__enter(struct krait__handle *h)
 {
-    unsigned was = atomic_fetch_add_explicit(&h->state, KRAIT__ONE_REF,
-                                             memory_order_acquire);
+    unsigned was;
 
+    adopt(h);
+    was = atomic_fetch_add_explicit(&h->state, KRAIT__ONE_REF,
+                                    memory_order_acquire);
     if (!(was & KRAIT__CLOSING))
         return true;
     krait__leave(h);
@@ -38,18 +95,22 @@ int krait__leave(struct krait__handle *h)
                                              memory_order_acq_rel) -
                    KRAIT__ONE_REF;
 
-    if (now < KRAIT__ONE_REF && (now & KRAIT__CLOSING))
-        return h->end(h);
-    return 0;
+    if (now >= KRAIT__ONE_REF || !(now & KRAIT__CLOSING))
+        return 0;
+    krait__await_visitors(&h->visitors);
+    return h->end(h);
 }
 
 void krait__handle_mark(struct krait__handle *h, unsigned bits)
 {
+    adopt(h);
+    krait__visit(&h->visitors);
     /* First the mark, then the list; a waiter goes on the list first and looks
      * for the mark then. The list's lock orders the two, so that one of them
      * sees the other. */
     atomic_fetch_or_explicit(&h->state, bits, memory_order_release);
     krait__wake_waiters(h);
+    krait__visited(&h->visitors);
 }
 
 void krait__handle_unmark(struct krait__handle *h, unsigned bits)

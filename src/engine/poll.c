@@ -28,6 +28,7 @@
 /* --- the thread's eventfd ---------------------------------------------- */
 
 static _Thread_local int own_fd = -1;
+static _Thread_local unsigned own_generation;
 static pthread_key_t at_exit;
 static bool have_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -40,30 +41,24 @@ static void drop_fd(void *unused)
     own_fd = -1;
 }
 
-/* The child of a fork shares its parent's eventfd, and would steal its wakes:
- * it makes one of its own when it needs it. */
-static void after_fork(void)
-{
-    drop_fd(NULL);
-}
-
 static void set_up(void)
 {
     have_key = pthread_key_create(&at_exit, drop_fd) == 0;
-    if (have_key && pthread_atfork(NULL, NULL, after_fork) != 0) {
-        pthread_key_delete(at_exit);
-        have_key = false;
-    }
 }
 
 /* -1: there is none to be had. */
 static int thread_fd(void)
 {
+    /* The child of a fork shares its parent's eventfd, and would steal its
+     * wakes: it makes one of its own. */
+    if (own_generation != krait__generation())
+        drop_fd(NULL);
     if (own_fd >= 0)
         return own_fd;
     pthread_once(&once, set_up);
     if (!have_key)
         return -1;
+    own_generation = krait__generation();
     own_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     /* Any value but NULL makes the destructor run. */
     if (own_fd >= 0 && pthread_setspecific(at_exit, &once) != 0)

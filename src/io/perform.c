@@ -7,6 +7,7 @@
  */
 #include "io/perform.h"
 
+#include <asm/sockios.h>
 #include <errno.h>
 #include <poll.h>
 
@@ -33,6 +34,7 @@ int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
 
 /* What one operation has learned from its waits so far. */
 struct patience {
+    int events;    /* what the last wait for the fd reported */
     int64_t pause; /* the last one; 0: none yet */
     bool quick;    /* the last wait said "ready" at once */
     bool misled;   /* ... and so did the one before: pause instead */
@@ -74,7 +76,7 @@ static int pause_for(struct krait__op *op, struct patience *p, int64_t deadline)
 static int wait_ready(struct krait__op *op, struct patience *p,
                       int64_t deadline)
 {
-    short events = direction(op) == KRAIT__NO_IN ? POLLIN : POLLOUT;
+    short events = direction(op) == KRAIT__NO_IN ? POLLIN | POLLRDHUP : POLLOUT;
     int64_t begun;
     int rc;
 
@@ -92,14 +94,75 @@ static int wait_ready(struct krait__op *op, struct patience *p,
     } else {
         *p = (struct patience){0};
     }
+    p->events = rc;
     return 0;
+}
+
+/* --- an error that is kept ---------------------------------------------- */
+
+/* A socket has one error, which the kernel gives to whichever call asks next.
+ * An error that ends a transfer after some bytes has been asked for too early:
+ * it is kept here, for the next call in either direction, so that a reset does
+ * not turn into a clean end. What repeats by itself, or was the caller's own
+ * doing, needs no keeping. */
+static void keep(struct krait__op *op, ssize_t res)
+{
+    switch (res) {
+    case -EAGAIN:
+    case -ECANCELED:
+    case -EFAULT:
+    case -EINTR:
+    case -ENOBUFS:
+    case -ENOMEM:
+    case -EPIPE:
+    case -KRAIT__ETIMEOUT:
+        return;
+    default:
+        if (res < 0)
+            atomic_store(&op->h->kept, (int)res);
+    }
+}
+
+/* Takes the kept error: 0, or a code. */
+static int kept(struct krait__handle *h)
+{
+    if (atomic_load_explicit(&h->kept, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_exchange(&h->kept, 0);
+}
+
+/* As the kernel has it: a send fails with the error at once, a receive after
+ * what had come before. */
+static ssize_t attempt_or_kept(struct krait__op *op)
+{
+    ssize_t res;
+    int rc;
+
+    if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
+        return rc;
+    res = krait__attempt(op);
+    if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
+        !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
+        return rc;
+    return res;
+}
+
+/* SO_ERROR asks for the socket's error too. */
+static ssize_t get_option(struct krait__op *op)
+{
+    ssize_t res = krait__attempt(op);
+    int *value = op->buf;
+
+    if (res == 0 && op->arg[0] == SOL_SOCKET && op->arg[1] == SO_ERROR &&
+        *op->alen == sizeof *value && *value == 0)
+        *value = -kept(op->h);
+    return res;
 }
 
 /* --- one operation ----------------------------------------------------- */
 
 /* A connect that is under way is asked for again: that tells the result, and
- * unlike SO_ERROR leaves the socket in a state that can be used. Returns true
- * where it goes on, else sets *res to what is to be reported. */
+ * unlike SO_ERROR leaves the socket in a state that can be used. */
 static bool connect_goes_on(const struct krait__op *op, bool first,
                             ssize_t *res)
 {
@@ -107,13 +170,26 @@ static bool connect_goes_on(const struct krait__op *op, bool first,
         return op->h->family == AF_UNIX; /* its backlog is full */
     if (*res == -EISCONN && !first)
         *res = 0;
-    return *res == -EINPROGRESS || (*res == -EALREADY && !first);
+    return *res == -EINPROGRESS || *res == -EALREADY;
 }
 
-static bool would_wait(const struct krait__op *op, bool first, ssize_t *res)
+/* Whether an attempt's result means "not yet"; else *res is what is to be
+ * reported. */
+static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
+                    ssize_t *res)
 {
-    return op->kind == KRAIT__CONNECT ? connect_goes_on(op, first, res)
-                                      : *res == -EAGAIN;
+    if (op->kind == KRAIT__CONNECT)
+        return connect_goes_on(op, first, res);
+    if (op->kind == KRAIT__SEND && *res == -EINPROGRESS) {
+        op->flags &= ~MSG_FASTOPEN; /* which has begun to connect */
+        return true;
+    }
+    /* Shut down, and nothing left: only a blocking call is told so. */
+    if (*res == -EAGAIN && (p->events & POLLRDHUP)) {
+        *res = op->kind == KRAIT__RECV ? 0 : -EINVAL;
+        return false;
+    }
+    return *res == -EAGAIN;
 }
 
 /* Attempts and waits, until the kernel has an answer. */
@@ -128,13 +204,13 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
 
         if (krait__marked(op->h, direction(op) | KRAIT__CLOSING))
             return -ECANCELED;
-        res = krait__attempt(op);
+        res = attempt_or_kept(op);
         if (res == -EINTR) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;
         }
-        if (!would_wait(op, first, &res) || deadline == KRAIT__AT_ONCE)
+        if (!not_yet(op, &patience, first, &res) || deadline == KRAIT__AT_ONCE)
             return res;
         first = false;
         if ((rc = wait_ready(op, &patience, deadline)) < 0)
@@ -144,24 +220,19 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
 
 /* --- what takes several ------------------------------------------------ */
 
-/* An error that ends a transfer after some bytes is the next call's to report,
- * as in the kernel: a reset must not turn into a clean end. What the caller's
- * own timeout or interrupt said needs no keeping. */
-static void keep(struct krait__op *op, ssize_t res)
+/* At TCP's urgent mark, or that of a Unix stream: recv(2) ends there, and to
+ * read on would lose the urgent byte. */
+static bool at_mark(struct krait__handle *h)
 {
-    if (res < 0 && res != -EAGAIN && res != -ECANCELED &&
-        res != -KRAIT__ETIMEOUT)
-        atomic_store_explicit(&op->h->kept[op->kind == KRAIT__SEND], (int)res,
-                              memory_order_relaxed);
-}
+    int yes = 0;
+    struct krait__op op = {
+        .kind = KRAIT__IOCTL,
+        .h = h,
+        .arg = {SIOCATMARK},
+        .buf = &yes,
+    };
 
-static int kept(struct krait__op *op)
-{
-    atomic_int *slot = &op->h->kept[op->kind == KRAIT__SEND];
-
-    if (atomic_load_explicit(slot, memory_order_relaxed) == 0)
-        return 0;
-    return atomic_exchange_explicit(slot, 0, memory_order_relaxed);
+    return krait__attempt(&op) == 0 && yes;
 }
 
 /* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
@@ -178,13 +249,13 @@ static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
         if (*end < 0)
             break;
         done += (size_t)*end;
-        if (op->kind == KRAIT__SEND) {
-            int rc = krait__signal_hook();
-
-            if (rc < 0 && done < op->len)
-                *end = rc;
-        }
-    } while (*end > 0 && done < op->len);
+        if (*end == 0 || done == op->len)
+            break;
+        if (op->kind == KRAIT__SEND)
+            *end = krait__signal_hook();
+        else if (at_mark(op->h))
+            break;
+    } while (*end >= 0);
     return done;
 }
 
@@ -200,11 +271,14 @@ static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
 }
 
 /* MSG_PEEK | MSG_WAITALL: peeking again and again, since poll(2) says "ready"
- * from the first byte on; only the end of the stream gives an event. */
+ * from the first byte on; only the end of the stream gives an event. Unix
+ * streams don't wait for more (af_unix.c, unix_stream_read_generic). */
 static ssize_t peek_all(struct krait__op *op, int64_t deadline)
 {
     int64_t pause = PAUSE_FIRST;
 
+    if (op->h->family == AF_UNIX)
+        return until_done(op, deadline);
     for (;;) {
         ssize_t n = until_done(op, deadline);
         int64_t until = krait__now() + pause;
@@ -249,16 +323,18 @@ static ssize_t transmit(struct krait__op *op, int64_t deadline)
 
 ssize_t krait__perform(struct krait__op *op, int64_t deadline)
 {
-    int rc;
-
     switch (op->kind) {
     case KRAIT__RECV:
-        return (rc = kept(op)) < 0 ? rc : receive(op, deadline);
+        return receive(op, deadline);
     case KRAIT__SEND:
-        return (rc = kept(op)) < 0 ? rc : transmit(op, deadline);
-    case KRAIT__ACCEPT:
+        return transmit(op, deadline);
     case KRAIT__CONNECT:
+        atomic_store(&op->h->kept, 0); /* of an earlier connection */
         return until_done(op, deadline);
+    case KRAIT__ACCEPT:
+        return until_done(op, deadline);
+    case KRAIT__GETOPT:
+        return get_option(op);
     default:
         return krait__attempt(op);
     }
@@ -266,11 +342,8 @@ ssize_t krait__perform(struct krait__op *op, int64_t deadline)
 
 int krait__send_whole(struct krait__op *op, int64_t deadline)
 {
-    int rc = kept(op);
     ssize_t end;
 
-    if (rc < 0)
-        return rc;
     if (op->flags & MSG_DONTWAIT)
         deadline = KRAIT__AT_ONCE;
     if (transfer_all(op, deadline, &end) == op->len && end >= 0)

@@ -3,6 +3,7 @@
  * server_life.c - a server made, stopped, ended.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -47,7 +48,7 @@ static int check_options(krait_server_options *o)
     int named = krait_addr_type(o->address);
 
     if (!o->handle || o->backlog < 0 || o->max_threads < 0 ||
-        default_timeout(&o->timeout) < 0 ||
+        o->max_packet_size > INT_MAX || default_timeout(&o->timeout) < 0 ||
         default_timeout(&o->request_timeout) < 0)
         return -EINVAL;
     if (o->mode == KRAIT_MODE_DEFAULT)
@@ -168,7 +169,9 @@ int krait_server_shutdown(krait_server *server)
 {
     if (!server)
         return no_server("server_shutdown");
+    krait__visit(&server->visitors);
     krait__handle_mark(&server->sock->h, KRAIT__NO_IN);
+    krait__visited(&server->visitors);
     return 0;
 }
 
@@ -176,6 +179,7 @@ int krait_server_cancel(krait_server *server)
 {
     if (!server)
         return no_server("server_cancel");
+    krait__visit(&server->visitors);
     atomic_store(&server->cancelled, true);
     krait__handle_mark(&server->sock->h, KRAIT__NO_IN | KRAIT__NO_OUT);
     /* The flag is for ourselves, or for whoever holds the lock: unlocking
@@ -184,6 +188,7 @@ int krait_server_cancel(krait_server *server)
         krait__lock_or_flag(&server->lock);
         krait__server_unlock(server);
     }
+    krait__visited(&server->visitors);
     return 0;
 }
 
@@ -207,6 +212,7 @@ int krait_server_close(krait_server *server)
     krait_server_cancel(server);
     remove_file(server);
     krait__requests_join(server, true);
+    krait__await_visitors(&server->visitors);
     krait_close(server->sock);
     free_server(server);
     errno = saved;

@@ -38,6 +38,7 @@ struct krait_server {
     ino_t file_ino;      /* remove; 0: none is */
     atomic_bool serving; /* somebody is in the loop */
     atomic_bool cancelled;
+    atomic_uint visitors; /* in shutdown and cancel: base/lock.h */
     struct krait__lock lock;
     struct krait__request *active, *done;
     int slots;      /* an eventfd that counts the threads that

@@ -29,8 +29,9 @@ ssize_t krait_recv(krait_sock *s, void *buf, size_t len, int flags)
 
     if (!krait__begin(s, "recv"))
         return -1;
-    /* As CPython: nothing is asked for, nothing is done. */
-    if (len == 0)
+    /* As CPython: nothing is asked for, nothing is done. Flags may ask for a
+     * datagram's length all the same. */
+    if (len == 0 && flags == 0)
         return krait__finish(s, "recv", 0, NULL);
     return run(s, "recv", &op, NULL);
 }
