@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * krait/io.h - what all waiting calls have in common.
+ *
+ * A thread that has waited in one of them owns an eventfd from then on, through
+ * which others wake it, until it ends. A program that closes fds which it did
+ * not open (closefrom(2)) does so before its threads use Krait.
  */
 #ifndef KRAIT_IO_H
 #define KRAIT_IO_H

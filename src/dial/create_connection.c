@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <krait/dial.h>
 
+#include "dial/listener.h"
 #include "socket/sock.h"
 
 /* More than any honest name has; a hostile one must not keep us for ever. */
@@ -47,7 +48,7 @@ krait_sock *krait_create_connection(krait_addr addr, double timeout)
         krait__fail_at("connect", count, &addr);
         return NULL;
     }
-    for (int i = 0; i < count && !s; i++)
+    for (int i = 0; i < count && !s && (i == 0 || !krait__dial_over()); i++)
         s = try_one(&found[i], type, ns, deadline);
     return s;
 }

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "dial/stale.h"
-
 enum { ADDRESSES_MAX = 32 };
 
 /* Options that are set before bind, on a fresh socket. */
@@ -23,25 +21,51 @@ static int prepare(krait_sock *s, bool dual,
     return 0;
 }
 
+bool krait__dial_over(void)
+{
+    return krait_errdomain() == KRAIT_ERROR_TIMEOUT || krait_errno() == EINTR;
+}
+
+/* 0, or -1 with the error set. */
+static int bind_and_listen(krait_sock *s, const krait_addr *addr,
+                           const struct krait__listen_options *o,
+                           struct krait__socket_file *file)
+{
+    struct krait__place place = {.lock = -1};
+    krait_addr named = *addr;
+    int rc = 0;
+
+    named.type_ = s->h.type;
+    if (o->unix_cleanup)
+        rc = krait__place_take(addr, &place);
+    if (rc < 0)
+        krait__fail_at("bind", rc, &named);
+    else if (krait_bind(s, *addr) < 0 ||
+             (o->type != SOCK_DGRAM && krait_listen(s, o->backlog) < 0))
+        rc = -1;
+    else if (o->unix_cleanup)
+        krait__place_note(addr, file);
+    krait__place_leave(&place);
+    return rc < 0 ? -1 : 0;
+}
+
 static krait_sock *try_one(const krait_addr *addr, bool dual,
-                           const struct krait__listen_options *o)
+                           const struct krait__listen_options *o,
+                           struct krait__socket_file *file)
 {
     krait_sock *s = krait_socket(krait_addr_family(*addr), o->type, 0);
 
     if (!s)
         return NULL;
-    if (prepare(s, dual, o) < 0 ||
-        (o->unix_cleanup && krait__remove_stale(addr, o->type) < 0) ||
-        krait_bind(s, *addr) < 0 ||
-        (o->type != SOCK_DGRAM && krait_listen(s, o->backlog) < 0)) {
-        krait__sock_unuse(s); /* quietly: the error stays */
-        return NULL;
-    }
-    return s;
+    if (prepare(s, dual, o) == 0 && bind_and_listen(s, addr, o, file) == 0)
+        return s;
+    krait__sock_unuse(s); /* quietly: the error stays */
+    return NULL;
 }
 
 static krait_sock *try_family(const krait_addr *addr, int family, bool dual,
-                              const struct krait__listen_options *o)
+                              const struct krait__listen_options *o,
+                              struct krait__socket_file *file)
 {
     krait_addr found[ADDRESSES_MAX];
     krait_sock *s = NULL;
@@ -50,8 +74,8 @@ static krait_sock *try_family(const krait_addr *addr, int family, bool dual,
 
     if (count < 0)
         krait__fail_at("bind", count, addr);
-    for (int i = 0; i < count && !s; i++)
-        s = try_one(&found[i], dual, o);
+    for (int i = 0; i < count && !s && (i == 0 || !krait__dial_over()); i++)
+        s = try_one(&found[i], dual, o, file);
     return s;
 }
 
@@ -64,19 +88,21 @@ static bool other_may_do(void)
 }
 
 krait_sock *krait__listener(const krait_addr *addr,
-                            const struct krait__listen_options *o)
+                            const struct krait__listen_options *o,
+                            struct krait__socket_file *file)
 {
     bool any = addr->kind_ == KRAIT__HOSTNAME && addr->len_ == 0;
     struct krait__failure second = {0}, *mine;
     krait_sock *s;
 
+    *file = (struct krait__socket_file){0};
     if (addr->kind_ != KRAIT__HOSTNAME)
-        return try_family(addr, AF_UNSPEC, false, o);
-    s = try_family(addr, any ? AF_INET6 : AF_INET, any, o);
+        return try_family(addr, AF_UNSPEC, false, o, file);
+    s = try_family(addr, any ? AF_INET6 : AF_INET, any, o, file);
     if (s || !other_may_do())
         return s;
     mine = krait__failure_swap(&second);
-    s = try_family(addr, any ? AF_INET : AF_INET6, any, o);
+    s = try_family(addr, any ? AF_INET : AF_INET6, any, o, file);
     krait__failure_swap(mine);
     /* That the second family lacks the name explains nothing. */
     if (!s && second.code < KRAIT__ENAME)

@@ -6,6 +6,7 @@
 #ifndef KRAIT__LISTENER_H
 #define KRAIT__LISTENER_H
 
+#include "dial/socket_file.h"
 #include "socket/sock.h"
 
 struct krait__listen_options {
@@ -17,9 +18,15 @@ struct krait__listen_options {
 };
 
 /* A name is tried as IPv4 first, as Python's socketserver does; the empty host
- * is a dual-stack socket where the kernel has IPv6. NULL, and the error set,
- * named after `addr`. */
+ * is a dual-stack socket where the kernel has IPv6. *file is what unix_cleanup
+ * made ours to remove; all zero: nothing. NULL, and the error set, named after
+ * `addr`. */
 krait_sock *krait__listener(const krait_addr *addr,
-                            const struct krait__listen_options *options);
+                            const struct krait__listen_options *options,
+                            struct krait__socket_file *file);
+
+/* After one address of several has failed: true where trying the others would
+ * be against the caller's word, its timeout or its signal hook. */
+bool krait__dial_over(void);
 
 #endif

@@ -4,9 +4,9 @@
  * the thread's own, through which others wake it.
  *
  * The eventfd is made when a thread waits for the first time, and closed when
- * the thread ends. Where none can be had (EMFILE) the thread still waits, and
- * looks up every BLIND_NS to see whether it was interrupted: to fail would turn
- * a lack of fds into lost connections.
+ * the thread ends. Where none can be had (EMFILE) the thread still waits, blind:
+ * it looks up now and then to see whether it was interrupted, and whether there
+ * is an eventfd now. To fail would turn a lack of fds into lost connections.
  *
  * Waking by a signal would spare the eventfd, but no signal is a library's to
  * take; shutdown(2) would hit every process that shares the socket.
@@ -22,8 +22,11 @@
 #include "engine/engine.h"
 #include "engine/waiter.h"
 
-/* How late an interrupt may be noticed by a thread without an eventfd. */
-#define BLIND_NS (20 * KRAIT__NS_PER_MS)
+/* How long a thread without an eventfd waits before it looks up: from the first
+ * to the last, doubling. What an interrupt may come late, against what a
+ * thousand such threads cost. */
+#define BLIND_FIRST (20 * KRAIT__NS_PER_MS)
+#define BLIND_LAST  (320 * KRAIT__NS_PER_MS)
 
 /* --- the thread's eventfd ---------------------------------------------- */
 
@@ -141,44 +144,66 @@ static int wait_once(int fd, short events, int wake_fd, int64_t until)
     }
     if (ppoll(pfd, 2, until == KRAIT__NEVER ? NULL : &left, NULL) < 0)
         return -errno;
-    if (pfd[1].revents)
+    if (pfd[1].revents & POLLIN)
         drain(wake_fd);
+    else if (pfd[1].revents)
+        own_fd = -1; /* closed underneath: another is needed */
     return pfd[0].revents;
 }
 
-/* Until something came or `until` has, in steps short enough to notice an
- * interrupt where there is no eventfd. */
+/* Until something came or `until` has. -EAGAIN: the eventfd is gone. */
 static int wait_until(struct krait__handle *h, unsigned bits, int fd,
                       short events, int wake_fd, int64_t until)
 {
     for (;;) {
-        int64_t step = until;
         int got;
 
         if (h && krait__marked(h, bits | KRAIT__CLOSING))
             return -ECANCELED;
-        if (h && wake_fd < 0 && step > krait__now() + BLIND_NS)
-            step = krait__now() + BLIND_NS;
-        got = wait_once(fd, events, wake_fd, step);
+        got = wait_once(fd, events, wake_fd, until);
         if (got != 0)
             return got;
         if (until != KRAIT__NEVER && krait__now() >= until)
             return h && krait__marked(h, bits | KRAIT__CLOSING)
                        ? -ECANCELED
                        : -KRAIT__ETIMEOUT;
+        if (wake_fd >= 0 && own_fd != wake_fd)
+            return -EAGAIN;
     }
+}
+
+/* On the handle's list while it waits. */
+static int wait_listed(struct krait__handle *h, unsigned bits, int fd,
+                       short events, int wake_fd, int64_t until)
+{
+    struct krait__waiter w = {.wake_fd = wake_fd};
+    int got;
+
+    publish(h, &w);
+    got = wait_until(h, bits, fd, events, wake_fd, until);
+    withdraw(h, &w);
+    return got;
 }
 
 int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
                      short events, int64_t until)
 {
-    struct krait__waiter w = {.wake_fd = h ? thread_fd() : -1};
-    int got;
+    int64_t blind = BLIND_FIRST;
 
     if (!h)
         return wait_until(NULL, 0, fd, events, -1, until);
-    publish(h, &w);
-    got = wait_until(h, bits, fd, events, w.wake_fd, until);
-    withdraw(h, &w);
-    return got;
+    for (;;) {
+        int wake_fd = thread_fd();
+        int64_t next = until;
+        int got;
+
+        if (wake_fd < 0) {
+            next = krait__now() + blind;
+            blind = blind < BLIND_LAST ? blind * 2 : blind;
+        }
+        got = wait_listed(h, bits, fd, events, wake_fd,
+                          next < until ? next : until);
+        if (got != -EAGAIN && (got != -KRAIT__ETIMEOUT || next >= until))
+            return got;
+    }
 }

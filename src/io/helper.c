@@ -32,6 +32,7 @@ static void *helper(void *arg)
     struct krait__job *job = arg;
 
     job->run(job);
+    atomic_store_explicit(&job->ran, true, memory_order_release);
     eventfd_write(job->done_fd, 1);
     krait__job_drop(job);
     return NULL;
@@ -63,6 +64,7 @@ int krait__job_run(struct krait__job *job, struct krait__handle *h,
     int rc;
 
     atomic_init(&job->users, 1);
+    atomic_init(&job->ran, false);
     job->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (job->done_fd < 0) {
         rc = -errno;
@@ -75,7 +77,8 @@ int krait__job_run(struct krait__job *job, struct krait__handle *h,
         goto gone;
     }
     rc = krait__wait_fd(h, bits, job->done_fd, POLLIN, deadline);
-    if (rc >= 0)
+    /* The eventfd says that it has run; the atomic hands over what it did. */
+    if (rc >= 0 && atomic_load_explicit(&job->ran, memory_order_acquire))
         return 0;
 gone:
     krait__job_drop(job);

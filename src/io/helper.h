@@ -17,7 +17,8 @@
 struct krait__job {
     void (*run)(struct krait__job *job);  /* in the helper thread */
     void (*free)(struct krait__job *job); /* by whoever leaves last */
-    atomic_int users;                     /* the helper's business: */
+    atomic_bool ran;                      /* the helper's business: */
+    atomic_int users;
     int done_fd;
 };
 

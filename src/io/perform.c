@@ -80,6 +80,7 @@ static int wait_ready(struct krait__op *op, struct patience *p,
     int64_t begun;
     int rc;
 
+    p->events = 0;
     if (p->misled) {
         p->misled = false;
         return pause_for(op, p, deadline);
@@ -184,8 +185,10 @@ static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
         op->flags &= ~MSG_FASTOPEN; /* which has begun to connect */
         return true;
     }
-    /* Shut down, and nothing left: only a blocking call is told so. */
-    if (*res == -EAGAIN && (p->events & POLLRDHUP)) {
+    /* Shut down, and nothing left: the kernel tells only a blocking call, but
+     * for streams, where it is told by a result of 0. */
+    if (*res == -EAGAIN && (p->events & POLLRDHUP) &&
+        (op->kind == KRAIT__ACCEPT || op->h->type != SOCK_STREAM)) {
         *res = op->kind == KRAIT__RECV ? 0 : -EINVAL;
         return false;
     }

@@ -29,6 +29,8 @@ static int take_slot(krait_server *server, int64_t deadline)
     if (server->slots < 0)
         return 0;
     while (eventfd_read(server->slots, &one) < 0) {
+        if (errno != EAGAIN)
+            return -errno; /* closed underneath */
         rc = krait__wait_fd(&server->sock->h, KRAIT__NO_IN, server->slots,
                             POLLIN, deadline);
         if (rc < 0)
@@ -268,9 +270,8 @@ void krait__request_start(krait_server *server, struct krait__request *req)
     krait__server_unlock(server);
     if (rc != 0) {
         /* Rather late than lost. */
-        krait__log("krait: no thread for a request (%s): it is served in the "
-                   "serving thread",
-                   strerror(rc));
+        krait__complain(server, "pthread_create", -rc,
+                        "requests are served one by one meanwhile");
         run_here(server, req);
     }
 }

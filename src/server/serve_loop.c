@@ -12,6 +12,9 @@
  * tries while somebody closes something, and no CPU to speak of. */
 #define PAUSE (50 * KRAIT__NS_PER_MS)
 
+/* A trouble that comes again after this long is a new one. */
+#define COMPLAINT_AGE (60 * KRAIT__NS_PER_SEC)
+
 /* What is over with the one client that it happened to: accept(2) passes on
  * what the network said of a connection, recv(2) what an ICMP said of an
  * earlier answer. */
@@ -42,6 +45,21 @@ static bool may_pass(int error)
            error == ENOBUFS;
 }
 
+void krait__complain(krait_server *server, const char *op, int code,
+                     const char *consequence)
+{
+    int64_t now = krait__now();
+    bool news =
+        server->complained != -code || now - server->troubled > COMPLAINT_AGE;
+
+    server->complained = -code;
+    server->troubled = now;
+    if (!news)
+        return;
+    krait__fail(op, code, NULL, NULL, NULL, 0);
+    krait__log("krait: %s; %s", krait_errmsg(), consequence);
+}
+
 /* After a request could not be taken: 0 where the server goes on. What may
  * pass is waited for, and said once; the waiting client is still there. */
 static int ride_out(krait_server *server, int code)
@@ -52,12 +70,7 @@ static int ride_out(krait_server *server, int code)
         return 0;
     if (!may_pass(error))
         return code;
-    if (server->complained != error) {
-        server->complained = error;
-        krait__fail("accept", code, NULL, NULL, NULL, 0);
-        krait__log("krait: %s; new clients wait until it has passed",
-                   krait_errmsg());
-    }
+    krait__complain(server, "accept", code, "new clients wait until it passes");
     rc = krait__wait_fd(&server->sock->h, KRAIT__NO_IN, -1, 0,
                         krait__deadline(PAUSE));
     return rc == -KRAIT__ETIMEOUT ? 0 : rc;
@@ -81,16 +94,12 @@ static bool enter(krait_server *server)
 /* Out of the loop with a code; -ECANCELED is a shutdown, now carried out. */
 static int leave(krait_server *server, int code)
 {
-    krait_addr address;
-
     if (code == -ECANCELED)
         krait__handle_unmark(&server->sock->h, KRAIT__NO_IN);
     atomic_store(&server->serving, false);
     if (code >= 0 || code == -ECANCELED)
         return 0;
-    address = krait_server_address(server);
-    return krait__fail_at("serve", code,
-                          krait_addr_error(address) ? NULL : &address);
+    return krait__fail_at("serve", code, &server->address);
 }
 
 int krait_serve_forever(krait_server *server)
@@ -103,12 +112,10 @@ int krait_serve_forever(krait_server *server)
     do {
         krait__requests_join(server, false);
         rc = krait__request_next(server, KRAIT__NEVER, &req);
-        if (rc == 0) {
-            server->complained = 0;
+        if (rc == 0)
             krait__request_start(server, req);
-        } else {
+        else
             rc = ride_out(server, rc);
-        }
     } while (rc == 0);
     return leave(server, rc);
 }
@@ -125,12 +132,12 @@ int krait_handle_request(krait_server *server)
     krait__timeout(server->opt.timeout, &deadline);
     deadline = krait__deadline(deadline);
     own = krait__sock_deadline(server->sock);
-    if (own != KRAIT__AT_ONCE && own < deadline)
+    if (own < deadline)
         deadline = own;
     rc = krait__request_next(server, deadline, &req);
     if (rc == 0)
         krait__request_start(server, req);
-    if (rc != -KRAIT__ETIMEOUT)
+    if (rc != -KRAIT__ETIMEOUT && rc != -EAGAIN)
         return leave(server, rc) < 0 ? -1 : rc == 0;
     if (server->opt.handle_timeout)
         server->opt.handle_timeout(server);

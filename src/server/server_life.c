@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "dial/listener.h"
@@ -71,37 +69,6 @@ static int check_options(krait_server_options *o)
 
 /* --- made -------------------------------------------------------------- */
 
-/* The path of a socket file; NULL: the address has none. */
-static const char *file_of(const krait_addr *addr)
-{
-    const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->u_.sa;
-
-    return krait_addr_family(*addr) == AF_UNIX && un->sun_path[0] ? un->sun_path
-                                                                  : NULL;
-}
-
-/* Notes which file is ours, so that close never removes another's. */
-static void note_file(krait_server *server)
-{
-    const char *path = file_of(&server->opt.address);
-    struct stat st;
-
-    if (server->opt.unix_cleanup && path && stat(path, &st) == 0) {
-        server->file_dev = st.st_dev;
-        server->file_ino = st.st_ino;
-    }
-}
-
-static void remove_file(const krait_server *server)
-{
-    const char *path = file_of(&server->opt.address);
-    struct stat st;
-
-    if (server->file_ino && lstat(path, &st) == 0 &&
-        st.st_dev == server->file_dev && st.st_ino == server->file_ino)
-        unlink(path);
-}
-
 static int activate(krait_server *server)
 {
     const krait_server_options *o = &server->opt;
@@ -118,10 +85,12 @@ static int activate(krait_server *server)
         if (server->slots < 0)
             return krait__fail_at("serve", -errno, &o->address);
     }
-    server->sock = krait__listener(&o->address, &listen);
+    server->sock = krait__listener(&o->address, &listen, &server->file);
     if (!server->sock)
         return -1;
-    note_file(server);
+    server->address = krait_getsockname(server->sock);
+    if (o->type != SOCK_STREAM)
+        server->address.type_ = (unsigned char)o->type;
     return 0;
 }
 
@@ -210,7 +179,9 @@ int krait_server_close(krait_server *server)
                            "it is still serving: krait_server_shutdown first",
                            NULL, NULL, 0);
     krait_server_cancel(server);
-    remove_file(server);
+    krait__file_remove(&server->opt.address, &server->file);
+    if (server->opt.type != SOCK_DGRAM)
+        krait__sock_close_fd(server->sock);
     krait__requests_join(server, true);
     krait__await_visitors(&server->visitors);
     krait_close(server->sock);
@@ -223,16 +194,10 @@ int krait_server_close(krait_server *server)
 
 krait_addr krait_server_address(krait_server *server)
 {
-    krait_addr addr;
-
-    if (!server) {
-        no_server("server_address");
-        return krait__addr_bad("", EBADF, KRAIT__BAD_ERRNO);
-    }
-    addr = krait_getsockname(server->sock);
-    if (server->opt.type != SOCK_STREAM)
-        addr.type_ = (unsigned char)server->opt.type;
-    return addr;
+    if (server)
+        return server->address;
+    no_server("server_address");
+    return krait__addr_bad("", EBADF, KRAIT__BAD_ERRNO);
 }
 
 krait_sock *krait_server_socket(krait_server *server)

@@ -17,9 +17,8 @@
 #include <krait/server.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
-
 #include "base/lock.h"
+#include "dial/socket_file.h"
 #include "socket/sock.h"
 
 struct krait__request {
@@ -34,16 +33,17 @@ struct krait__request {
 struct krait_server {
     krait_server_options opt; /* with the defaults filled in */
     krait_sock *sock;
-    dev_t file_dev;      /* the socket file that is ours to */
-    ino_t file_ino;      /* remove; 0: none is */
-    atomic_bool serving; /* somebody is in the loop */
+    krait_addr address;             /* where, with the port that 0 became */
+    struct krait__socket_file file; /* ours to remove */
+    atomic_bool serving;            /* somebody is in the loop */
     atomic_bool cancelled;
     atomic_uint visitors; /* in shutdown and cancel: base/lock.h */
     struct krait__lock lock;
     struct krait__request *active, *done;
-    int slots;      /* an eventfd that counts the threads that
-                     * may still be started; -1: serial */
-    int complained; /* the errno that was last logged */
+    int slots;        /* an eventfd that counts the threads that
+                       * may still be started; -1: serial */
+    int complained;   /* the errno that was last logged */
+    int64_t troubled; /* when it last came */
 };
 
 /* Takes the next request, waiting until `deadline`: 0, or a negative code:
@@ -59,6 +59,11 @@ void krait__requests_join(krait_server *server, bool all);
 
 /* Lets go of server->lock, interrupting for whoever could not get in. */
 void krait__server_unlock(krait_server *server);
+
+/* Logs a trouble that lasts, with a negative code: once, and again only when
+ * there was none for a minute. */
+void krait__complain(krait_server *server, const char *op, int code,
+                     const char *consequence);
 
 /* True in a handler of this server. */
 bool krait__in_handler(const krait_server *server);

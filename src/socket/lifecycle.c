@@ -12,19 +12,31 @@
 
 /* --- a socket's memory ------------------------------------------------- */
 
+/* close(2) is never repeated: the number is free even after EINTR. */
+static int close_fd(struct krait__handle *h)
+{
+    struct krait__op op = {.kind = KRAIT__CLOSE, .h = h};
+    int rc = h->fd < 0 ? 0 : (int)krait__perform(&op, KRAIT__NEVER);
+
+    h->fd = -1;
+    return rc == -ECONNRESET || rc == -EINTR ? 0 : rc;
+}
+
+void krait__sock_close_fd(krait_sock *s)
+{
+    close_fd(&s->h);
+}
+
 /* The last one out: closes the fd, unless it was handed back. */
 static int end(struct krait__handle *h)
 {
     krait_sock *s = (krait_sock *)h;
-    struct krait__op op = {.kind = KRAIT__CLOSE, .h = h};
-    int saved = errno, rc = 0;
+    int saved = errno;
+    int rc = atomic_load(&s->detached) ? 0 : close_fd(h);
 
-    /* close(2) is never repeated: the number is free even after EINTR. */
-    if (h->fd >= 0 && !atomic_load(&s->detached))
-        rc = (int)krait__perform(&op, KRAIT__NEVER);
     free(s);
     errno = saved;
-    return rc == -ECONNRESET || rc == -EINTR ? 0 : rc;
+    return rc;
 }
 
 krait_sock *krait__sock_new(int fd, int family, int type, int proto)

@@ -72,6 +72,10 @@ krait_sock *krait__sock_new(int fd, int family, int type, int proto);
  * alone. */
 void krait__sock_discard(krait_sock *s);
 
+/* Closes the fd now and keeps the socket, which can only be closed then. Nobody
+ * else may be inside a call, or begin one, but for marks. */
+void krait__sock_close_fd(krait_sock *s);
+
 /* A FILE holds the socket; lets go of it. */
 void krait__sock_use(krait_sock *s);
 int krait__sock_unuse(krait_sock *s);

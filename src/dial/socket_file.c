@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * socket_file.c - telling a dead socket file from a live one, and removing only
+ * the dead.
+ *
+ * A file is live if a connect to it is not refused. The look is a datagram
+ * socket's: it leaves no trace with a server of connections (EPROTOTYPE tells
+ * that it is there), and finds one that has bound and does not listen yet,
+ * which refuses connections like a dead one.
+ *
+ * Between the look and the bind another server could come. Krait's own are kept
+ * apart by a lock of the folder, flock(2), from before the look until after the
+ * bind; it goes with the process, and leaves no file of its own.
+ */
+#include "dial/socket_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "socket/sock.h"
+
+/* For how long others may hold the lock, and how often it is tried. */
+#define LOCK_PATIENCE KRAIT__NS_PER_SEC
+#define LOCK_PAUSE    (5 * KRAIT__NS_PER_MS)
+
+enum state { FREE, STALE, LIVE, NO_SOCKET };
+
+/* NULL: the address has no file. */
+static const char *path_of(const krait_addr *addr)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->u_.sa;
+
+    return krait_addr_family(*addr) == AF_UNIX && un->sun_path[0] ? un->sun_path
+                                                                  : NULL;
+}
+
+/* --- one server at a time ---------------------------------------------- */
+
+static int open_folder(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path + 1];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) + 1 : 1;
+
+    memcpy(folder, slash ? path : ".", len);
+    folder[len] = '\0';
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The locked fd, or a negative code. */
+static int lock_folder(const char *path)
+{
+    int64_t deadline = krait__deadline(LOCK_PATIENCE);
+    int fd = open_folder(path), rc = fd < 0 ? -errno : 0;
+
+    while (rc == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            rc = -errno;
+        else if (krait__now() >= deadline)
+            rc = -EBUSY;
+        else
+            rc = krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
+        if (rc == -KRAIT__ETIMEOUT)
+            rc = 0;
+    }
+    if (rc == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* --- dead or alive ----------------------------------------------------- */
+
+/* Any answer but a refusal is a sign of life. */
+static enum state look(const char *path)
+{
+    struct stat st;
+    krait_sock *probe;
+    int error;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? FREE : LIVE;
+    if (!S_ISSOCK(st.st_mode))
+        return NO_SOCKET;
+    probe = krait_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (!probe)
+        return LIVE;
+    error = krait_connect_ex(probe, krait_unix(path));
+    krait__sock_unuse(probe);
+    if (error == ENOENT)
+        return FREE;
+    return error == ECONNREFUSED ? STALE : LIVE;
+}
+
+static int clear(const char *path)
+{
+    switch (look(path)) {
+    case LIVE:
+        return -EADDRINUSE;
+    case NO_SOCKET:
+        return -EEXIST;
+    case STALE:
+        return unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
+    default:
+        return 0;
+    }
+}
+
+/* --- a place, a file --------------------------------------------------- */
+
+int krait__place_take(const krait_addr *addr, struct krait__place *place)
+{
+    const char *path = path_of(addr);
+    int rc;
+
+    place->lock = -1;
+    if (!path)
+        return 0;
+    rc = lock_folder(path);
+    if (rc < 0)
+        return rc;
+    place->lock = rc;
+    return clear(path);
+}
+
+void krait__place_leave(struct krait__place *place)
+{
+    int saved = errno;
+
+    if (place->lock >= 0)
+        close(place->lock);
+    errno = saved;
+}
+
+void krait__place_note(const krait_addr *addr, struct krait__socket_file *file)
+{
+    const char *path = path_of(addr);
+    struct stat st;
+
+    *file = (struct krait__socket_file){0};
+    if (path && lstat(path, &st) == 0)
+        *file = (struct krait__socket_file){st.st_dev, st.st_ino};
+}
+
+void krait__file_remove(const krait_addr *addr,
+                        const struct krait__socket_file *file)
+{
+    const char *path = path_of(addr);
+    struct stat st;
+
+    if (path && file->ino && lstat(path, &st) == 0 && st.st_dev == file->dev &&
+        st.st_ino == file->ino)
+        unlink(path);
+}
