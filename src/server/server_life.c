@@ -89,6 +89,11 @@ static int activate(krait_server *server)
     if (!server->sock)
         return -1;
     server->address = krait_getsockname(server->sock);
+    if (krait_addr_error(server->address)) {
+        krait__file_remove(&o->address, &server->file);
+        krait__sock_unuse(server->sock);
+        return krait__fail_again();
+    }
     if (o->type != SOCK_STREAM)
         server->address.type_ = (unsigned char)o->type;
     return 0;
