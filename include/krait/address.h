@@ -96,8 +96,8 @@ KRAIT_API int krait_addr_port(krait_addr addr);
  * `buf`, always with a NUL, cut to `size`. Returns buf. */
 KRAIT_API char *krait_addr_host(krait_addr addr, char *buf, size_t size);
 
-/* The whole as text, which krait_addr_parse reads back (bytes that don't print
- * are shown as \xNN and are not). As krait_addr_host. A bad address gives the
+/* The whole as text, which krait_addr_parse reads back (but for bytes that don't
+ * print, shown as \xNN, and the unnamed Unix address). As krait_addr_host. A bad address gives the
  * text that it was made from. */
 KRAIT_API char *krait_addr_text(krait_addr addr, char *buf, size_t size);
 

@@ -14,7 +14,8 @@
 KRAIT_BEGIN_DECLS
 
 /* What to do when a signal has interrupted a call: `fn` runs in the calling
- * thread, outside the signal handler, and after each part of a krait_sendall.
+ * thread, outside the signal handler, and after each part of a krait_sendall,
+ * as in Python, and of a krait_send without a timeout, which ends early then.
  * 0: go on, with what is left of the timeout. Anything else: the call fails
  * with EINTR. NULL, the default: go on. For the whole process; set it before
  * threads are started. (A signal that comes between two calls, or just before

@@ -36,7 +36,8 @@ enum krait_mode {
 /* Made by Krait for each request, and gone when the handler has returned; may
  * grow at its end. The peer's address: krait_request_peer. */
 typedef struct krait_request {
-    krait_sock *sock;     /* stream: the connection, which Krait closes;
+    krait_sock *sock;     /* stream: the connection, which Krait closes (to
+                           * close, detach or keep it: krait_request_take);
                            * datagram: the server's own, shared */
     krait_server *server; /* krait_server_shutdown is allowed here */
     void *user;           /* options.user */
@@ -99,8 +100,8 @@ typedef struct krait_server_options {
 #define KRAIT_MAX_PACKET  65536 /* no UDP datagram is longer */
 
 /* Makes a server and starts to listen (Python's bind_and_activate). The
- * options are copied. NULL and errno: EINVAL (no handle, a number below 0),
- * ENOTSUP (mode, type), ENOMEM, EMFILE, and krait_bind's. Waits only for name
+ * options are copied. NULL and errno: EINVAL (no handle, a number below 0 or
+ * beyond reason), E2BIG (set is what this older library does not know), ENOTSUP (mode, type), ENOMEM, EMFILE, and krait_bind's. Waits only for name
  * resolution. (Other languages: krait_server_new_sized, where `size` is that
  * of their struct.) */
 KRAIT_API krait_server *krait_server_new_sized(
@@ -129,14 +130,15 @@ KRAIT_API int krait_handle_request(krait_server *server);
 
 /* Makes krait_serve_forever return, now or when it is next called; returns at
  * once, without waiting for it. From any thread, a handler, or a signal
- * handler. Requests that are being served go on. EBADF: NULL. */
+ * handler. Requests that are being served go on. EBADF: NULL (errno alone says
+ * it). */
 KRAIT_API int krait_server_shutdown(krait_server *server);
 
 /* krait_server_shutdown, and interrupts the connections being served, so that
  * their handlers' calls fail with ECANCELED: for a server that must end now,
  * whatever its clients do. Once asked for it holds for the connections that
  * are still to come, too. From any thread, a handler, or a signal handler.
- * EBADF: NULL. */
+ * EBADF: NULL (errno alone says it). */
 KRAIT_API int krait_server_cancel(krait_server *server);
 
 /* Ends the server: stops listening, interrupts the connections still being

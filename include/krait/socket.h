@@ -20,7 +20,9 @@
  * Sharing. Any thread may use a socket while others do. krait_interrupt wakes
  * all who wait on it. krait_close does too, but starting a call on a socket
  * after krait_close of it has begun is the caller's error, as with fclose: to
- * take a socket away from others, interrupt it, join them, then close it.
+ * take a socket away from others, interrupt it, join them, then close it. A
+ * thread must not be cancelled (pthread_cancel) inside a call: krait_interrupt
+ * is for that.
  *
  * Unless said otherwise a call returns 0, or -1 and errno, and krait_errmsg()
  * says the rest. Every call fails with EBADF where the socket is NULL, and
@@ -80,7 +82,8 @@ KRAIT_API krait_sock *krait_dup(krait_sock *s);
 
 /* Ends the socket: calls that wait on it fail with ECANCELED, and the fd is
  * closed when the last of them has left, with nothing waited for here. While
- * a FILE of krait_makefile is open the fd stays with that, as in Python. NULL
+ * a FILE of krait_makefile is open the socket goes on under that, as in Python,
+ * and nobody is woken; fclose is what ends it then. NULL
  * is fine; errno is kept where it succeeds. -1 and errno: EIO, ENOSPC, EDQUOT
  * (close(2); the socket is gone all the same; ECONNRESET and EINTR are not
  * reported). */
@@ -135,7 +138,7 @@ KRAIT_API ssize_t krait_recv(krait_sock *s, void *buf, size_t len, int flags);
  * timeout a stream takes them all, as a blocking send(2) does; with one, what
  * fits at once after the wait, as Python does. Datagrams and records go whole
  * or not at all. An error after some bytes were taken is kept for the next
- * call. Errors: EPIPE, ECONNRESET, ENOTCONN, EDESTADDRREQ, EMSGSIZE, ENOBUFS:
+ * call (the signal hook's verdict and the timeout just end this one). Errors: EPIPE, ECONNRESET, ENOTCONN, EDESTADDRREQ, EMSGSIZE, ENOBUFS:
  * send(2). */
 KRAIT_API ssize_t krait_send(krait_sock *s, const void *buf, size_t len,
                              int flags);
@@ -156,7 +159,8 @@ KRAIT_API int krait_sendstr(krait_sock *s, const char *text);
 KRAIT_API ssize_t krait_recvfrom(krait_sock *s, void *buf, size_t len,
                                  int flags, krait_addr *from);
 
-/* krait_send to `to`. A name is resolved under the same deadline. */
+/* krait_send to `to`. A name is resolved under the same deadline; where the call
+ * must not wait (timeout 0), as krait_connect does it. */
 KRAIT_API ssize_t krait_sendto(krait_sock *s, const void *buf, size_t len,
                                int flags, krait_addr to);
 
@@ -166,7 +170,7 @@ KRAIT_API int krait_shutdown(krait_sock *s, int how);
 /* Wakes all who wait on the socket: their calls, and all later ones that may
  * wait, fail with ECANCELED, even where they would not have had to. For ever.
  * The connection is left alone. From any thread and from a signal handler,
- * while the socket is open. */
+ * while the socket is open. EBADF: NULL (errno alone says it). */
 KRAIT_API int krait_interrupt(krait_sock *s);
 
 /* --- asking and setting ------------------------------------------------ */

@@ -207,6 +207,8 @@ static void put_unix(struct sink *out, const struct sockaddr_un *un, size_t len)
         len--;
     } else {
         len = strnlen(path, len);
+        if (len && *path == '@')
+            put(out, "./"); /* a file; else it would read as abstract */
     }
     put_bytes(out, path, len);
 }

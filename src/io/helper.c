@@ -14,10 +14,6 @@
 
 #include "io/perform.h"
 
-/* getaddrinfo's modules (NSS) can be hungry; the default of 8 MiB is only
- * address space, but not every limit (ulimit -v) sees it so. */
-enum { STACK = 512 * 1024 };
-
 void krait__job_drop(struct krait__job *job)
 {
     if (atomic_fetch_sub_explicit(&job->users, 1, memory_order_acq_rel) != 1)
@@ -48,7 +44,6 @@ static int start(struct krait__job *job)
     if (pthread_attr_init(&attr) != 0)
         return -ENOMEM;
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&thread, &attr, helper, job);

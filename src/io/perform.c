@@ -249,16 +249,14 @@ static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
         part.buf = (char *)op->buf + done;
         part.len = op->len - done;
         *end = until_done(&part, deadline);
-        if (*end < 0)
+        if (*end <= 0)
             break;
         done += (size_t)*end;
-        if (*end == 0 || done == op->len)
-            break;
         if (op->kind == KRAIT__SEND)
             *end = krait__signal_hook();
-        else if (at_mark(op->h))
+        else if (done < op->len && at_mark(op->h))
             break;
-    } while (*end >= 0);
+    } while (*end >= 0 && done < op->len);
     return done;
 }
 

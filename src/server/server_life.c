@@ -126,7 +126,7 @@ krait_server *krait_server_new_sized(const krait_server_options *options,
     free_server(server);
     return NULL;
 failed:
-    krait__fail_at("serve", rc, options ? &options->address : NULL);
+    krait__fail_at("serve", rc, server ? &server->opt.address : NULL);
     if (server)
         free_server(server);
     return NULL;
@@ -134,15 +134,17 @@ failed:
 
 /* --- stopped ----------------------------------------------------------- */
 
-static int no_server(const char *op)
+/* Signal handlers may stop a server: no record is touched. */
+static int no_server(void)
 {
-    return krait__fail(op, -EBADF, "no server (NULL)", NULL, NULL, 0);
+    errno = EBADF;
+    return -1;
 }
 
 int krait_server_shutdown(krait_server *server)
 {
     if (!server)
-        return no_server("server_shutdown");
+        return no_server();
     krait__visit(&server->visitors);
     krait__handle_mark(&server->sock->h, KRAIT__NO_IN);
     krait__visited(&server->visitors);
@@ -152,7 +154,7 @@ int krait_server_shutdown(krait_server *server)
 int krait_server_cancel(krait_server *server)
 {
     if (!server)
-        return no_server("server_cancel");
+        return no_server();
     krait__visit(&server->visitors);
     atomic_store(&server->cancelled, true);
     krait__handle_mark(&server->sock->h, KRAIT__NO_IN | KRAIT__NO_OUT);
@@ -201,13 +203,13 @@ krait_addr krait_server_address(krait_server *server)
 {
     if (server)
         return server->address;
-    no_server("server_address");
+    krait__fail("server_address", -EBADF, "no server (NULL)", NULL, NULL, 0);
     return krait__addr_bad("", EBADF, KRAIT__BAD_ERRNO);
 }
 
 krait_sock *krait_server_socket(krait_server *server)
 {
     if (!server)
-        no_server("server_socket");
+        krait__fail("server_socket", -EBADF, "no server (NULL)", NULL, NULL, 0);
     return server ? server->sock : NULL;
 }

@@ -129,12 +129,13 @@ static bool says_something(krait_addr addr)
                : krait_addr_port(addr) > 0;
 }
 
-/* What to call the socket in a message: its peer, or else its own end. */
-static bool subject_of(krait_sock *s, krait_addr *out)
+/* What to call the socket in a message: its peer, or else its own end. The
+ * kernel is not asked for that where failing is everyday (EAGAIN). */
+static bool subject_of(krait_sock *s, ssize_t res, krait_addr *out)
 {
     bool known = remembered_peer(s, out);
 
-    if (!known && !atomic_load(&s->detached))
+    if (!known && res != -EAGAIN && !atomic_load(&s->detached))
         known = (ask_name(s, KRAIT__PEER, out) && says_something(*out)) ||
                 (ask_name(s, KRAIT__NAME, out) && says_something(*out));
     return known;
@@ -151,7 +152,7 @@ ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
     }
     if (addr)
         subject = *addr;
-    if (addr || subject_of(s, &subject)) {
+    if (addr || subject_of(s, res, &subject)) {
         if (subject.type_ == 0 && s->h.type != SOCK_RAW)
             subject.type_ = s->h.type;
         krait__fail_at(op, (int)res, &subject);
@@ -260,6 +261,8 @@ static krait_sock *around(const char *op, int fd, int family, int type,
     s->h.family = (uint8_t)family;
     s->h.type = (uint8_t)(type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC));
     s->proto = proto;
+    if (type & SOCK_NONBLOCK)
+        atomic_store(&s->timeout, KRAIT__AT_ONCE);
     return s;
 failed:
     krait__sock_discard(s);
@@ -352,11 +355,11 @@ int krait_detach(krait_sock *s)
 
 int krait_interrupt(krait_sock *s)
 {
-    /* Not through begin and finish: a signal handler may call this, and
-     * failing is all that it could do wrong. */
-    if (!s)
-        return krait__fail("interrupt", -EBADF, "no socket (NULL)", NULL, NULL,
-                           0);
+    /* A signal handler may call this: no record is touched. */
+    if (!s) {
+        errno = EBADF;
+        return -1;
+    }
     krait__handle_mark(&s->h, KRAIT__NO_IN | KRAIT__NO_OUT);
     return 0;
 }
