@@ -72,8 +72,10 @@ product: build/Makefile | deps-build
 
 # --- running ---------------------------------------------------------------
 
+# Ctrl-C is a way to leave, and no error.
 run: product
-	@build/krait demo $(if $(ADDR),'$(ADDR)')
+	@trap : INT; build/krait demo $(if $(ADDR),'$(ADDR)') || \
+		{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
 
 # --- testing ---------------------------------------------------------------
 

@@ -24,7 +24,7 @@ endif()
 # Warnings.  gcc and clang both know all of these.
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-  -Wformat=2 -Wpointer-arith -Wundef -Wvla -Wwrite-strings)
+  -Wformat=2 -Wpointer-arith -Wundef -Wvla)
 foreach(warning strict-prototypes missing-prototypes old-style-definition)
   add_compile_options($<$<COMPILE_LANGUAGE:C>:-W${warning}>)
 endforeach()

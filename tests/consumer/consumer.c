@@ -11,8 +11,8 @@
 
 #define TEXT2(x) #x
 #define TEXT(x)  TEXT2(x)
-#define VERSION                                                                \
-    TEXT(KRAIT_VERSION_MAJOR)                                                  \
+#define VERSION \
+    TEXT(KRAIT_VERSION_MAJOR) \
     "." TEXT(KRAIT_VERSION_MINOR) "." TEXT(KRAIT_VERSION_PATCH)
 
 int main(void)
