@@ -151,7 +151,8 @@ KRAIT_API int krait_server_close(krait_server *server);
 /* Where it listens, with the port that 0 became; a bad address for NULL. */
 KRAIT_API krait_addr krait_server_address(krait_server *server);
 
-/* Its listening socket, still the server's: for options, fileno. */
+/* Its listening socket, still the server's: for options, fileno. Not once
+ * krait_server_close has begun. */
 KRAIT_API krait_sock *krait_server_socket(krait_server *server);
 
 /* Who sent the request. */

@@ -91,7 +91,12 @@ int krait_erreai(void)
     return code >= KRAIT__ENAME ? KRAIT__ENAME - code : 0;
 }
 
-/* The cause in words: `buf` is for what the system has to compose. */
+const char *krait__strerror(int err, char *buf, size_t size)
+{
+    return strerror_r(err, buf, size);
+}
+
+/* The cause in words; `buf` as krait__strerror. */
 static const char *cause(const struct krait__failure *f, char *buf, size_t size)
 {
     if (f->reason)
@@ -100,7 +105,7 @@ static const char *cause(const struct krait__failure *f, char *buf, size_t size)
         return "timed out";
     if (f->code >= KRAIT__ENAME)
         return gai_strerror(KRAIT__ENAME - f->code);
-    return strerror_r(f->code, buf, size);
+    return krait__strerror(f->code, buf, size);
 }
 
 const char *krait_errmsg(void)

@@ -45,6 +45,9 @@ struct krait__failure {
 int krait__fail(const char *op, int code, const char *reason,
                 krait__describe_fn *describe, const void *subject, size_t len);
 
+/* strerror(3) for threads; `buf` is for what has to be composed. */
+const char *krait__strerror(int err, char *buf, size_t size);
+
 /* The errno that a negative code stands for. */
 int krait__errno_of(int code);
 

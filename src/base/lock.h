@@ -12,7 +12,6 @@
 #ifndef KRAIT__LOCK_H
 #define KRAIT__LOCK_H
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -30,26 +29,5 @@ bool krait__lock_or_flag(struct krait__lock *lock);
 /* Lets go. True: somebody left a flag meanwhile; what it asks for is now the
  * caller's to do (taking the lock again). From a signal handler too. */
 bool krait__unlock(struct krait__lock *lock);
-
-/* Visitors: who wakes the users of an object from outside holds no reference
- * to it, and the one that it wakes may end the object at once. So it says when
- * it comes and goes, and whoever frees the object waits for that: for a few
- * instructions, since a visitor waits for nothing. From signal handlers too,
- * but for the waiting. */
-static inline void krait__visit(atomic_uint *visitors)
-{
-    atomic_fetch_add_explicit(visitors, 1, memory_order_acquire);
-}
-
-static inline void krait__visited(atomic_uint *visitors)
-{
-    atomic_fetch_sub_explicit(visitors, 1, memory_order_release);
-}
-
-static inline void krait__await_visitors(atomic_uint *visitors)
-{
-    while (atomic_load_explicit(visitors, memory_order_acquire))
-        sched_yield();
-}
 
 #endif

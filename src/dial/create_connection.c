@@ -27,13 +27,27 @@ static krait_sock *try_one(const krait_addr *addr, int type, int64_t timeout,
     return NULL;
 }
 
-krait_sock *krait_create_connection(krait_addr addr, double timeout)
+static krait_sock *try_all(const krait_addr *addr, int64_t timeout)
 {
-    int type = addr.type_ ? addr.type_ : SOCK_STREAM;
+    int type = addr->type_ ? addr->type_ : SOCK_STREAM;
+    int64_t deadline = krait__deadline(timeout);
     krait_addr found[ADDRESSES_MAX];
     krait_sock *s = NULL;
-    int64_t ns, deadline;
-    int count;
+    int count = krait__resolve(addr, AF_UNSPEC, false, NULL, 0, deadline, found,
+                               ADDRESSES_MAX);
+
+    if (count < 0)
+        krait__fail_at("connect", count, addr);
+    for (int i = 0; i < count && !s && (i == 0 || !krait__dial_over()); i++)
+        s = try_one(&found[i], type, timeout, deadline);
+    return s;
+}
+
+krait_sock *krait_create_connection(krait_addr addr, double timeout)
+{
+    struct krait__failure tried = {0}, *mine;
+    krait_sock *s;
+    int64_t ns;
 
     if (!krait__timeout(timeout, &ns) || ns == 0) {
         krait__fail("connect", -EINVAL,
@@ -41,14 +55,10 @@ krait_sock *krait_create_connection(krait_addr addr, double timeout)
                     0);
         return NULL;
     }
-    deadline = krait__deadline(ns);
-    count = krait__resolve(&addr, AF_UNSPEC, false, NULL, 0, deadline, found,
-                           ADDRESSES_MAX);
-    if (count < 0) {
-        krait__fail_at("connect", count, &addr);
-        return NULL;
-    }
-    for (int i = 0; i < count && !s && (i == 0 || !krait__dial_over()); i++)
-        s = try_one(&found[i], type, ns, deadline);
+    mine = krait__failure_swap(&tried);
+    s = try_all(&addr, ns);
+    krait__failure_swap(mine);
+    if (!s)
+        krait__fail_as(&tried);
     return s;
 }

@@ -87,27 +87,39 @@ static bool other_may_do(void)
            errno == EADDRNOTAVAIL;
 }
 
-krait_sock *krait__listener(const krait_addr *addr,
-                            const struct krait__listen_options *o,
-                            struct krait__socket_file *file)
+static krait_sock *try_families(const krait_addr *addr,
+                                const struct krait__listen_options *o,
+                                struct krait__socket_file *file)
 {
     bool any = addr->kind_ == KRAIT__HOSTNAME && addr->len_ == 0;
-    struct krait__failure second = {0}, *mine;
+    struct krait__failure second = {0}, *first;
     krait_sock *s;
 
-    *file = (struct krait__socket_file){0};
     if (addr->kind_ != KRAIT__HOSTNAME)
         return try_family(addr, AF_UNSPEC, false, o, file);
     s = try_family(addr, any ? AF_INET6 : AF_INET, any, o, file);
     if (s || !other_may_do())
         return s;
-    mine = krait__failure_swap(&second);
+    first = krait__failure_swap(&second);
     s = try_family(addr, any ? AF_INET : AF_INET6, any, o, file);
-    krait__failure_swap(mine);
+    krait__failure_swap(first);
     /* That the second family lacks the name explains nothing. */
     if (!s && second.code < KRAIT__ENAME)
         krait__fail_as(&second);
-    else if (!s)
-        krait__fail_again();
+    return s;
+}
+
+krait_sock *krait__listener(const krait_addr *addr,
+                            const struct krait__listen_options *o,
+                            struct krait__socket_file *file)
+{
+    struct krait__failure tried = {0}, *mine = krait__failure_swap(&tried);
+    krait_sock *s;
+
+    *file = (struct krait__socket_file){0};
+    s = try_families(addr, o, file);
+    krait__failure_swap(mine);
+    if (!s)
+        krait__fail_as(&tried);
     return s;
 }

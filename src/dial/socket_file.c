@@ -10,7 +10,8 @@
  *
  * Between the look and the bind another server could come. Krait's own are kept
  * apart by a lock of the folder, flock(2), from before the look until after the
- * bind; it goes with the process, and leaves no file of its own.
+ * bind; it goes with the process, and leaves no file of its own. Programs that
+ * don't take that lock can still come between.
  */
 #include "dial/socket_file.h"
 
@@ -52,27 +53,23 @@ static int open_folder(const char *path)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* The locked fd, or a negative code. */
+/* The locked fd; -1: there is no lock to be had. Then the server starts without:
+ * the lock narrows a gap, and to insist on it would let anybody who may open
+ * the folder keep servers from starting. */
 static int lock_folder(const char *path)
 {
     int64_t deadline = krait__deadline(LOCK_PATIENCE);
-    int fd = open_folder(path), rc = fd < 0 ? -errno : 0;
+    int fd = open_folder(path);
 
-    while (rc == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            rc = -errno;
-        else if (krait__now() >= deadline)
-            rc = -EBUSY;
-        else
-            rc = krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
-        if (rc == -KRAIT__ETIMEOUT)
-            rc = 0;
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK && krait__now() < deadline) {
+            krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
+        } else {
+            close(fd);
+            fd = -1;
+        }
     }
-    if (rc == 0)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    return fd;
 }
 
 /* --- dead or alive ----------------------------------------------------- */
@@ -80,19 +77,22 @@ static int lock_folder(const char *path)
 /* Any answer but a refusal is a sign of life. */
 static enum state look(const char *path)
 {
+    struct krait__failure ignored = {0}, *mine;
     struct stat st;
     krait_sock *probe;
-    int error;
+    int error = EIO;
 
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? FREE : LIVE;
     if (!S_ISSOCK(st.st_mode))
         return NO_SOCKET;
+    mine = krait__failure_swap(&ignored);
     probe = krait_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    if (!probe)
-        return LIVE;
-    error = krait_connect_ex(probe, krait_unix(path));
-    krait__sock_unuse(probe);
+    if (probe) {
+        error = krait_connect_ex(probe, krait_unix(path));
+        krait__sock_unuse(probe);
+    }
+    krait__failure_swap(mine);
     if (error == ENOENT)
         return FREE;
     return error == ECONNREFUSED ? STALE : LIVE;
@@ -117,16 +117,9 @@ static int clear(const char *path)
 int krait__place_take(const krait_addr *addr, struct krait__place *place)
 {
     const char *path = path_of(addr);
-    int rc;
 
-    place->lock = -1;
-    if (!path)
-        return 0;
-    rc = lock_folder(path);
-    if (rc < 0)
-        return rc;
-    place->lock = rc;
-    return clear(path);
+    place->lock = path ? lock_folder(path) : -1;
+    return path ? clear(path) : 0;
 }
 
 void krait__place_leave(struct krait__place *place)

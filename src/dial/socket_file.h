@@ -5,7 +5,7 @@
  * A server that manages its file takes the place, binds, notes the file as its
  * own, and gives the place back:
  *
- *     krait__place_take(addr, type, &place)     nothing is in the way now
+ *     krait__place_take(addr, &place)     nothing is in the way now
  *     bind, listen
  *     krait__place_note(addr, &file)
  *     krait__place_leave(&place)
@@ -21,7 +21,7 @@
 
 /* The right to start a server in a folder. */
 struct krait__place {
-    int lock; /* a locked fd of the folder; -1: none is needed */
+    int lock; /* a locked fd of the folder; -1: none */
 };
 
 /* Which file it is, whatever has its name meanwhile; all zero: none. */
@@ -32,8 +32,7 @@ struct krait__socket_file {
 
 /* Removes the socket file at a Unix address if nobody listens on it. 0; or a
  * negative code, as a bind's: -EADDRINUSE somebody listens, -EEXIST it is no
- * socket, -EBUSY others have been starting servers in that folder for a
- * second; open(2)'s and unlink(2)'s. */
+ * socket, unlink(2)'s. In both cases the place is to be left. */
 int krait__place_take(const krait_addr *addr, struct krait__place *place);
 
 void krait__place_note(const krait_addr *addr, struct krait__socket_file *file);

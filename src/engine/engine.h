@@ -45,7 +45,7 @@ struct krait__handle {
     int fd;
     uint8_t family, type; /* AF_, SOCK_ */
     atomic_uint state;
-    atomic_uint visitors;   /* who wakes others from outside: base/lock.h */
+    atomic_uint visitors;   /* who wakes others from outside: see below */
     atomic_uint generation; /* of the process that used it last */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
@@ -77,6 +77,23 @@ void krait__handle_mark(struct krait__handle *h, unsigned bits);
 /* Lets go of h->lock, waking for whoever could not get in meanwhile (see
  * base/lock.h). Every holder of that lock lets go of it in this way. */
 void krait__handle_unlock(struct krait__handle *h);
+
+/* Visitors: who wakes the users of an object from outside holds no reference
+ * to it, and the one that it wakes may end the object at once. So it says when
+ * it comes and goes, and whoever frees the object waits for that: for a few
+ * instructions, since a visitor waits for nothing. From signal handlers too,
+ * but for the waiting. */
+static inline void krait__visit(atomic_uint *visitors)
+{
+    atomic_fetch_add_explicit(visitors, 1, memory_order_acquire);
+}
+
+static inline void krait__visited(atomic_uint *visitors)
+{
+    atomic_fetch_sub_explicit(visitors, 1, memory_order_release);
+}
+
+void krait__await_visitors(atomic_uint *visitors);
 
 /* Takes NO_IN or NO_OUT back. */
 void krait__handle_unmark(struct krait__handle *h, unsigned bits);

@@ -3,6 +3,8 @@
  * handle.c - the life of a handle: who is inside, who is the last to leave.
  */
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 
 #include "engine/engine.h"
 #include "engine/waiter.h"
@@ -99,6 +101,15 @@ int krait__leave(struct krait__handle *h)
         return 0;
     krait__await_visitors(&h->visitors);
     return h->end(h);
+}
+
+void krait__await_visitors(atomic_uint *visitors)
+{
+    struct timespec moment = {.tv_nsec = 50000};
+
+    /* A sleep and no yield: the visitor may have the lower priority. */
+    while (atomic_load_explicit(visitors, memory_order_acquire))
+        nanosleep(&moment, NULL);
 }
 
 void krait__handle_mark(struct krait__handle *h, unsigned bits)

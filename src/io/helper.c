@@ -75,6 +75,8 @@ int krait__job_run(struct krait__job *job, struct krait__handle *h,
     /* The eventfd says that it has run; the atomic hands over what it did. */
     if (rc >= 0 && atomic_load_explicit(&job->ran, memory_order_acquire))
         return 0;
+    if (rc >= 0)
+        rc = -EBADF; /* closed underneath */
 gone:
     krait__job_drop(job);
     return rc;

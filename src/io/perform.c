@@ -238,6 +238,17 @@ static bool at_mark(struct krait__handle *h)
     return krait__attempt(&op) == 0 && yes;
 }
 
+/* Before another part of a receive: waits, and looks whether the mark has been
+ * reached meanwhile. An attempt without that look could read over it. Positive:
+ * go on; 0: at the mark; or a code. */
+static int next_part(struct krait__handle *h, int64_t deadline)
+{
+    int rc = krait__wait_fd(h, KRAIT__NO_IN, h->fd,
+                            POLLIN | POLLPRI | POLLRDHUP, deadline);
+
+    return rc > 0 && at_mark(h) ? 0 : rc;
+}
+
 /* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
  * a code. Returns how many came or went. */
 static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
@@ -246,6 +257,9 @@ static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
     size_t done = 0;
 
     do {
+        if (done && op->kind == KRAIT__RECV &&
+            (*end = next_part(op->h, deadline)) <= 0)
+            break;
         part.buf = (char *)op->buf + done;
         part.len = op->len - done;
         *end = until_done(&part, deadline);
@@ -254,8 +268,6 @@ static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
         done += (size_t)*end;
         if (op->kind == KRAIT__SEND)
             *end = krait__signal_hook();
-        else if (done < op->len && at_mark(op->h))
-            break;
     } while (*end >= 0 && done < op->len);
     return done;
 }

@@ -168,8 +168,8 @@ static krait_sock *take_conn(krait_server *server, struct krait__request *req)
 static void default_handle_error(krait_request *req)
 {
     int error = errno;
-    char peer[KRAIT_ADDR_TEXT_MAX];
-    const char *why = strerror(error);
+    char peer[KRAIT_ADDR_TEXT_MAX], words[128];
+    const char *why = krait__strerror(error, words, sizeof words);
 
     if (error == ECONNRESET || error == EPIPE ||
         (error == ECANCELED && atomic_load(&req->server->cancelled)))

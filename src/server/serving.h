@@ -37,7 +37,7 @@ struct krait_server {
     struct krait__socket_file file; /* ours to remove */
     atomic_bool serving;            /* somebody is in the loop */
     atomic_bool cancelled;
-    atomic_uint visitors; /* in shutdown and cancel: base/lock.h */
+    atomic_uint visitors; /* in shutdown and cancel */
     struct krait__lock lock;
     struct krait__request *active, *done;
     int slots;        /* an eventfd that counts the threads that

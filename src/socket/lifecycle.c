@@ -198,7 +198,7 @@ int krait_socketpair(int family, int type, int proto, krait_sock *pair[2])
 {
     krait_sock *a = krait__sock_new(-1, family, type, proto);
     krait_sock *b = krait__sock_new(-1, family, type, proto);
-    int fd[2];
+    int fd[2] = {-1, -1};
     struct krait__op op = {
         .kind = KRAIT__PAIR,
         .arg = {family, type, proto},

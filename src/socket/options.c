@@ -119,7 +119,7 @@ static int constant(krait_sock *s, const char *what, int value)
 
 int krait_fileno(krait_sock *s)
 {
-    return constant(s, "fileno", s ? s->h.fd : -1);
+    return constant(s, "fileno", s && s->h.fd >= 0 ? s->h.fd : -EBADF);
 }
 
 int krait_family(krait_sock *s)
