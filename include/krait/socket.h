@@ -12,7 +12,8 @@
  *   - SIGPIPE never comes (MSG_NOSIGNAL).
  *   - fds are close-on-exec; and always O_NONBLOCK, since every wait must be
  *     interruptible, whatever the timeout: whoever takes krait_fileno for
- *     foreign code must know that. SO_RCVTIMEO and SO_SNDTIMEO are not
+ *     foreign code must know that, and must leave it so, since an accept or
+ *     connect could not be ended otherwise. SO_RCVTIMEO and SO_SNDTIMEO are not
  *     Krait's timeouts, and have no effect; SO_RCVLOWAT can only prolong a
  *     wait.
  *   - Names are resolved by the call that is given one.

@@ -35,6 +35,7 @@ krait_addr krait__addr_bad(const char *text, int error, int cause)
     addr.cause_ = cause;
     addr.len_ = (unsigned)strnlen(text, sizeof addr.u_.text - 1);
     memcpy(addr.u_.text, text, addr.len_);
+    addr.u_.text[addr.len_] = '\0';
     return addr;
 }
 
@@ -205,7 +206,7 @@ krait_addr krait_inet(const char *host, int port)
         return krait__addr_bad(host, EINVAL, KRAIT__BAD_HOST);
     addr.port_ = (unsigned short)port;
     addr.len_ = (unsigned)len;
-    memcpy(addr.u_.text, host, len);
+    memcpy(addr.u_.text, host, len + 1);
     return addr;
 }
 

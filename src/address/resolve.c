@@ -98,7 +98,7 @@ static int ask(const krait_addr *name, int family, struct krait__handle *h,
     l->job.free = free_lookup;
     l->family = family;
     l->port = name->port_;
-    memcpy(l->host, name->u_.text, sizeof l->host);
+    memcpy(l->host, name->u_.text, name->len_ + 1);
     rc = krait__job_run(&l->job, h, bits, deadline);
     if (rc < 0)
         return rc;

@@ -6,57 +6,45 @@
 #include <errno.h>
 #include <krait/dial.h>
 
-#include "dial/listener.h"
-#include "socket/sock.h"
+#include "dial/each_address.h"
 
-/* More than any honest name has; a hostile one must not keep us for ever. */
-enum { ADDRESSES_MAX = 32 };
+struct attempt {
+    int type;
+    int64_t timeout, deadline;
+};
 
-static krait_sock *try_one(const krait_addr *addr, int type, int64_t timeout,
-                           int64_t deadline)
+static krait_sock *try_connect(const krait_addr *addr, void *arg)
 {
-    krait_sock *s = krait_socket(krait_addr_family(*addr), type, 0);
+    const struct attempt *a = arg;
+    krait_sock *s = krait_socket(krait_addr_family(*addr), a->type, 0);
 
     if (!s || !krait__begin(s, "connect"))
         return NULL;
-    atomic_store(&s->timeout, timeout);
-    if (krait__finish(s, "connect", krait__sock_connect(s, addr, deadline),
+    atomic_store(&s->timeout, a->timeout);
+    if (krait__finish(s, "connect", krait__sock_connect(s, addr, a->deadline),
                       addr) == 0)
         return s;
     krait__sock_unuse(s); /* quietly: the error is the connect's */
     return NULL;
 }
 
-static krait_sock *try_all(const krait_addr *addr, int64_t timeout)
-{
-    int type = addr->type_ ? addr->type_ : SOCK_STREAM;
-    int64_t deadline = krait__deadline(timeout);
-    krait_addr found[ADDRESSES_MAX];
-    krait_sock *s = NULL;
-    int count = krait__resolve(addr, AF_UNSPEC, false, NULL, 0, deadline, found,
-                               ADDRESSES_MAX);
-
-    if (count < 0)
-        krait__fail_at("connect", count, addr);
-    for (int i = 0; i < count && !s && (i == 0 || !krait__dial_over()); i++)
-        s = try_one(&found[i], type, timeout, deadline);
-    return s;
-}
-
 krait_sock *krait_create_connection(krait_addr addr, double timeout)
 {
+    struct attempt a = {.type = addr.type_ ? addr.type_ : SOCK_STREAM};
     struct krait__failure tried = {0}, *mine;
     krait_sock *s;
-    int64_t ns;
 
-    if (!krait__timeout(timeout, &ns) || ns == 0) {
+    if (!krait__timeout(timeout, &a.timeout) || a.timeout == KRAIT__AT_ONCE) {
         krait__fail("connect", -EINVAL,
                     "a timeout is more than 0, or KRAIT_FOREVER", NULL, NULL,
                     0);
         return NULL;
     }
+    a.deadline = krait__deadline(a.timeout);
+    /* A success leaves no trace of the addresses that would not do. */
     mine = krait__failure_swap(&tried);
-    s = try_all(&addr, ns);
+    s = krait__each_address("connect", &addr, AF_UNSPEC, false, a.deadline,
+                            try_connect, &a);
     krait__failure_swap(mine);
     if (!s)
         krait__fail_as(&tried);

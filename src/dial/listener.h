@@ -25,8 +25,4 @@ krait_sock *krait__listener(const krait_addr *addr,
                             const struct krait__listen_options *options,
                             struct krait__socket_file *file);
 
-/* After one address of several has failed: true where trying the others would
- * be against the caller's word, its timeout or its signal hook. */
-bool krait__dial_over(void);
-
 #endif

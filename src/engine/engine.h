@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/list.h"
 #include "base/lock.h"
 
 /* --- the handle -------------------------------------------------------- */
@@ -34,13 +35,12 @@ enum {
     KRAIT__ONE_REF = 8
 };
 
-struct krait__waiter;
-
 /* One for each open socket. An operation names its handle, not an fd: a
  * number can be reused, a handle can't while somebody is inside.
  *
  * Invariant: whoever brings the state to "closing, no references" ends the
- * handle, exactly once; nobody else touches it after leaving. */
+ * handle, exactly once, when the last visitor has gone; nobody else touches it
+ * after leaving. */
 struct krait__handle {
     int fd;
     uint8_t family, type; /* AF_, SOCK_ */
@@ -49,8 +49,8 @@ struct krait__handle {
     atomic_uint generation; /* of the process that used it last */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
-    struct krait__lock lock;       /* of `waiters`, and its owner's */
-    struct krait__waiter *waiters; /* plain threads that wait inside a call */
+    struct krait__lock lock;     /* of `waiters`, and its owner's */
+    struct krait__node *waiters; /* plain threads that wait inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
 };
 

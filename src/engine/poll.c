@@ -71,14 +71,19 @@ static int thread_fd(void)
 
 /* --- the list of a handle's waiters ------------------------------------ */
 
+static void wake(struct krait__waiter *w)
+{
+    if (w->wake_fd >= 0)
+        w->woken = eventfd_write(w->wake_fd, 1) == 0;
+}
+
 void krait__handle_unlock(struct krait__handle *h)
 {
     while (krait__unlock(&h->lock)) {
         if (!krait__lock_or_flag(&h->lock))
             return;
-        for (struct krait__waiter *w = h->waiters; w; w = w->next)
-            if (w->wake_fd >= 0)
-                w->woken = eventfd_write(w->wake_fd, 1) == 0;
+        for (struct krait__node *n = h->waiters; n; n = n->next)
+            wake(KRAIT__OF(n, struct krait__waiter, node));
     }
 }
 
@@ -98,11 +103,7 @@ void krait__wake_waiters(struct krait__handle *h)
 static void publish(struct krait__handle *h, struct krait__waiter *w)
 {
     krait__lock(&h->lock);
-    w->next = h->waiters;
-    w->link = &h->waiters;
-    if (w->next)
-        w->next->link = &w->next;
-    h->waiters = w;
+    krait__list_add(&h->waiters, &w->node);
     krait__handle_unlock(h);
 }
 
@@ -118,9 +119,7 @@ static void drain(int wake_fd)
 static void withdraw(struct krait__handle *h, struct krait__waiter *w)
 {
     krait__lock(&h->lock);
-    *w->link = w->next;
-    if (w->next)
-        w->next->link = w->link;
+    krait__list_remove(&w->node);
     krait__handle_unlock(h);
     if (w->woken)
         drain(w->wake_fd);

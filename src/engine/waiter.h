@@ -11,11 +11,11 @@
 /* On the stack of the waiting call, and on its handle's list; both under the
  * handle's lock. */
 struct krait__waiter {
-    struct krait__waiter *next, **link;
-    int wake_fd; /* the thread's eventfd; -1: it has none,
-                  * and looks up by itself */
-    bool woken;  /* wake_fd was written to, and may still be
-                  * readable */
+    struct krait__node node; /* first */
+    int wake_fd;             /* the thread's eventfd; -1: it has none,
+                              * and looks up by itself */
+    bool woken;              /* wake_fd was written to, and may still be
+                              * readable */
 };
 
 /* Wakes every thread that waits inside a call on `h`. From signal handlers

@@ -10,11 +10,21 @@
 
 #include "server/serving.h"
 
-static _Thread_local const krait_server *handling;
+/* The handlers that this thread is in: one, but where a handler serves. */
+struct frame {
+    const krait_server *server;
+    const struct frame *outer;
+};
+
+static _Thread_local const struct frame *innermost;
 
 bool krait__in_handler(const krait_server *server)
 {
-    return handling == server;
+    const struct frame *f = innermost;
+
+    while (f && f->server != server)
+        f = f->outer;
+    return f != NULL;
 }
 
 /* --- taken ------------------------------------------------------------- */
@@ -112,6 +122,11 @@ int krait__request_next(krait_server *server, int64_t deadline,
 
 /* --- the lists --------------------------------------------------------- */
 
+static struct krait__request *of(struct krait__node *node)
+{
+    return KRAIT__OF(node, struct krait__request, node);
+}
+
 void krait__server_unlock(krait_server *server)
 {
     while (krait__unlock(&server->lock)) {
@@ -119,32 +134,16 @@ void krait__server_unlock(krait_server *server)
             return;
         if (!atomic_load(&server->cancelled))
             continue;
-        for (struct krait__request *r = server->active; r; r = r->next)
-            if (r->conn)
-                krait_interrupt(r->conn);
+        for (struct krait__node *n = server->active; n; n = n->next)
+            if (of(n)->conn)
+                krait_interrupt(of(n)->conn);
     }
-}
-
-static void put_on(struct krait__request **list, struct krait__request *req)
-{
-    req->next = *list;
-    req->link = list;
-    if (req->next)
-        req->next->link = &req->next;
-    *list = req;
-}
-
-static void take_off(struct krait__request *req)
-{
-    *req->link = req->next;
-    if (req->next)
-        req->next->link = req->link;
 }
 
 static void enlist(krait_server *server, struct krait__request *req)
 {
     krait__lock(&server->lock);
-    put_on(&server->active, req);
+    krait__list_add(&server->active, &req->node);
     if (atomic_load(&server->cancelled) && req->conn)
         krait_interrupt(req->conn);
     krait__server_unlock(server);
@@ -193,9 +192,10 @@ static void handle_error(krait_server *server, krait_request *req)
 
 static void call_handler(krait_server *server, krait_request *req)
 {
-    const krait_server *outer = handling;
+    struct frame frame = {server, innermost};
+    struct krait__failure its = {0}, *mine = krait__failure_swap(&its);
 
-    handling = server;
+    innermost = &frame;
     errno = 0;
     if (server->opt.setup && server->opt.setup(req) < 0) {
         handle_error(server, req);
@@ -205,7 +205,8 @@ static void call_handler(krait_server *server, krait_request *req)
         if (server->opt.finish)
             server->opt.finish(req);
     }
-    handling = outer;
+    innermost = frame.outer;
+    krait__failure_swap(mine);
 }
 
 /* Python's shutdown_request: the peer sees the end at once, even where
@@ -234,8 +235,8 @@ static void *thread_main(void *arg)
 
     run(server, req);
     krait__lock(&server->lock);
-    take_off(req);
-    put_on(&server->done, req);
+    krait__list_remove(&req->node);
+    krait__list_add(&server->done, &req->node);
     krait__server_unlock(server);
     give_slot(server);
     return NULL;
@@ -246,7 +247,7 @@ static void run_here(krait_server *server, struct krait__request *req)
 {
     run(server, req);
     krait__lock(&server->lock);
-    take_off(req);
+    krait__list_remove(&req->node);
     krait__server_unlock(server);
     free(req);
     give_slot(server);
@@ -279,19 +280,21 @@ void krait__request_start(krait_server *server, struct krait__request *req)
 void krait__requests_join(krait_server *server, bool all)
 {
     struct krait__request *req;
+    struct krait__node *node;
 
     for (;;) {
         krait__lock(&server->lock);
-        req = server->done;
-        if (!req && all)
-            req = server->active;
+        node = server->done;
+        if (!node && all)
+            node = server->active;
         krait__server_unlock(server);
-        if (!req)
+        if (!node)
             return;
+        req = of(node);
         /* Only the serving thread, or the closer, takes them off `done`. */
         pthread_join(req->thread, NULL);
         krait__lock(&server->lock);
-        take_off(req);
+        krait__list_remove(&req->node);
         krait__server_unlock(server);
         free(req);
     }

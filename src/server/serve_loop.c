@@ -12,6 +12,10 @@
  * tries while somebody closes something, and no CPU to speak of. */
 #define PAUSE (50 * KRAIT__NS_PER_MS)
 
+/* So many clients in a row don't fail for reasons of their own (a filter that
+ * refuses every accept): from here on it is paused for. */
+enum { FAILURES = 16 };
+
 /* A trouble that comes again after this long is a new one. */
 #define COMPLAINT_AGE (60 * KRAIT__NS_PER_SEC)
 
@@ -66,9 +70,9 @@ static int ride_out(krait_server *server, int code)
 {
     int error = -code, rc;
 
-    if (concerns_one_client(error))
+    if (concerns_one_client(error) && ++server->failures < FAILURES)
         return 0;
-    if (!may_pass(error))
+    if (!concerns_one_client(error) && !may_pass(error))
         return code;
     krait__complain(server, "accept", code, "new clients wait until it passes");
     rc = krait__wait_fd(&server->sock->h, KRAIT__NO_IN, -1, 0,
@@ -112,10 +116,12 @@ int krait_serve_forever(krait_server *server)
     do {
         krait__requests_join(server, false);
         rc = krait__request_next(server, KRAIT__NEVER, &req);
-        if (rc == 0)
+        if (rc == 0) {
+            server->failures = 0;
             krait__request_start(server, req);
-        else
+        } else {
             rc = ride_out(server, rc);
+        }
     } while (rc == 0);
     return leave(server, rc);
 }

@@ -17,6 +17,7 @@
 #include <krait/server.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/list.h"
 #include "base/lock.h"
 #include "dial/socket_file.h"
 #include "socket/sock.h"
@@ -25,7 +26,7 @@ struct krait__request {
     krait_request pub; /* first: the handler's pointer is ours */
     krait_sock *conn;  /* NULL: a datagram, or taken */
     krait_addr peer;
-    struct krait__request *next, **link; /* of the list it is on */
+    struct krait__node node; /* of the list it is on */
     pthread_t thread;
     char packet[]; /* max_packet_size, for datagrams */
 };
@@ -39,10 +40,11 @@ struct krait_server {
     atomic_bool cancelled;
     atomic_uint visitors; /* in shutdown and cancel */
     struct krait__lock lock;
-    struct krait__request *active, *done;
+    struct krait__node *active, *done;
     int slots;        /* an eventfd that counts the threads that
                        * may still be started; -1: serial */
     int complained;   /* the errno that was last logged */
+    int failures;     /* to take a request, one after another */
     int64_t troubled; /* when it last came */
 };
 
