@@ -42,22 +42,36 @@
 #define DATAGRAM_SIZE 65507
 
 static struct {
-    krait_sock *out; /* the same connection: closed by nobody but exit */
-    krait_sock *in;  /* interrupted when datagrams have been sent */
-    int         datagrams;
-    atomic_int  sent_all;    /* stdin has ended, and the peer has it all */
-    atomic_int  send_status; /* of a failure; 0: none */
-    sem_t       sent;        /* posted then */
+    krait_sock *out; /* the sender's; both are closed by exit */
+    krait_sock *in;  /* which it interrupts when datagrams have been sent */
+    int datagrams;
+    atomic_int over;        /* nobody is interested in sending any more */
+    atomic_int sending;     /* stdin has given something for the peer */
+    atomic_int sent_all;    /* stdin has ended, and the peer has it all */
+    atomic_int send_status; /* of a failure; 0: none */
+    sem_t sent;             /* posted then */
     _Atomic double last_sent;
 } line;
 
 /* --- sending ----------------------------------------------------------- */
 
-/* Sends stdin. 0, or the status of a failure, which has been said. */
+/* 0, or the status of a failure, which has been said. */
+static int send_piece(const char *piece, size_t len)
+{
+    atomic_store(&line.sending, 1);
+    if (krait_sendall(line.out, piece, len, 0) < 0)
+        return atomic_load(&line.over) ? STATUS_FAILED : say_failure();
+    atomic_store(&line.last_sent, now());
+    atomic_store(&line.sending, 0);
+    return 0;
+}
+
+/* Sends stdin. As send_piece. */
 static int send_all(void)
 {
     static char piece[PIECE_SIZE];
     size_t size = line.datagrams ? DATAGRAM_SIZE : sizeof piece;
+    int status;
     ssize_t n;
 
     while ((n = read(STDIN_FILENO, piece, size)) != 0) {
@@ -69,9 +83,9 @@ static int send_all(void)
         }
         if (n < 0)
             return say_stdio_failure("stdin");
-        if (krait_sendall(line.out, piece, (size_t)n, 0) < 0)
-            return say_failure();
-        atomic_store(&line.last_sent, now());
+        status = send_piece(piece, (size_t)n);
+        if (status != 0)
+            return status;
     }
     return 0;
 }
@@ -154,17 +168,28 @@ static int silent(const struct byte_pipe_options *options)
     return STATUS_TIMEOUT;
 }
 
+/* A reset is reported once. Where send(2) got to know of it, recv(2) has seen
+ * an end as any other, and what was being sent is lost all the same. (Sending
+ * nothing asks; but it would be a record.) */
+static int reset_while_sending(void)
+{
+    return atomic_load(&line.sending) && krait_type(line.in) == SOCK_STREAM &&
+           krait_send(line.in, "", 0, MSG_DONTWAIT) < 0 && errno != EAGAIN;
+}
+
 /* The end of what the peer sends; with --send-only it may still read. */
 static int peer_finished(const struct byte_pipe_options *options)
 {
-    while (options->send_only && sem_wait(&line.sent) < 0 && errno == EINTR)
+    int await_sender = options->send_only || reset_while_sending();
+
+    while (await_sender && sem_wait(&line.sent) < 0 && errno == EINTR)
         continue;
+    atomic_store(&line.over, 1);
     return atomic_load(&line.send_status);
 }
 
 /* 1: go on; 0: the end, with *status set. */
-static int receive_failed(const struct byte_pipe_options *options,
-                          int *status)
+static int receive_failed(const struct byte_pipe_options *options, int *status)
 {
     if (krait_errdomain() == KRAIT_ERROR_TIMEOUT && still_busy(options))
         return 1;
@@ -198,8 +223,7 @@ static int receive_all(const struct byte_pipe_options *options,
         }
         if (n < 0 && !receive_failed(options, &status))
             return status;
-        if (n > 0 && !options->send_only &&
-            deliver(show, piece, (size_t)n) < 0)
+        if (n > 0 && !options->send_only && deliver(show, piece, (size_t)n) < 0)
             return say_stdio_failure("stdout");
     }
 }

@@ -8,10 +8,10 @@
 #include <krait.h>
 
 struct byte_pipe_options {
-    krait_sock *sock;      /* connected; without a timeout */
-    double      timeout;   /* seconds of silence in both directions; 0: any */
-    int         send_only; /* what is received is thrown away */
-    int         recv_only; /* stdin is left alone */
+    krait_sock *sock; /* connected; without a timeout */
+    double timeout;   /* seconds of silence in both directions; 0: any */
+    int send_only;    /* what is received is thrown away */
+    int recv_only;    /* stdin is left alone */
 };
 
 /* Until the end that krait(1)'s table gives. Returns a status; the program

@@ -15,9 +15,9 @@
 /* Part of the program's face: krait(1) and --help list them. */
 enum status {
     STATUS_OK = 0,
-    STATUS_FAILED = 1,       /* anything that has no number of its own */
+    STATUS_FAILED = 1, /* anything that has no number of its own */
     STATUS_USAGE = 2,
-    STATUS_NAME = 3,         /* a host name that doesn't resolve */
+    STATUS_NAME = 3, /* a host name that doesn't resolve */
     STATUS_TIMEOUT = 4,
     STATUS_REFUSED = 5,      /* nobody there, or out of reach */
     STATUS_CANT_SERVE = 6,   /* the address is taken, denied, or not ours */
@@ -44,7 +44,9 @@ int say_serve_failure(void);
 /* The status of a failed call of Krait's. */
 int failure_status(void);
 
-/* Says that stdin or stdout failed, with errno's reason: STATUS_STDIO. */
+/* Says that stdin or stdout failed, with errno's reason: STATUS_STDIO. EINTR:
+ * it was blocked, and a signal has asked the program to end. */
+#define NOBODY_READS "nobody reads it, and what was still to be written is lost"
 int say_stdio_failure(const char *which);
 
 /* Writes all of it, however often that takes. 0; -1 and errno, with EINTR

@@ -22,17 +22,17 @@ static const struct command_help help = {
     .text =
         "usage: krait connect [OPTIONS] ADDRESS\n"
         "\n"
-        "At a terminal, or with --prompt, a dialogue: sends each line with its\n"
-        "newline, waits for the answer, shows it. Otherwise a pipe: stdin to\n"
-        "the peer, the peer to stdout, byte for byte; the end of stdin is\n"
+        "At a terminal, or with --prompt, a dialogue: sends each line with\n"
+        "its newline, waits for the answer, shows it. Otherwise a pipe: stdin\n"
+        "to the peer, the peer to stdout, byte for byte; the end of stdin is\n"
         "passed on (half-close), and the peer's end is the end.\n"
         "\n"
         "  -p, --prompt           the dialogue, also where stdin or stdout is\n"
         "                         no terminal\n"
         "  -t, --timeout SECONDS  limit for the connection, and then for\n"
         "                         silence (dialogue: for each answer); also\n"
-        "                         500ms, 2m (default: none; datagrams: 5 s for\n"
-        "                         an answer, 1 s after the end of stdin)\n"
+        "                         500ms, 2m (default: none; datagrams: 5 s\n"
+        "                         for an answer, 1 s after stdin's end)\n"
         "      --send-only        throw away what is received\n"
         "      --recv-only        leave stdin alone\n"
         "  -h, --help\n"
@@ -41,16 +41,16 @@ static const struct command_help help = {
         "editrc(5)); Ctrl-D ends with status 0, Ctrl-C with 130.\n"
         "\n"
         "Exit status: 0 all went well, 1 another failure (the connection was\n"
-        "lost), 2 usage, 3 the name doesn't resolve, 4 timed out, 5 refused or\n"
-        "out of reach, 7 stdin or stdout failed, 130 Ctrl-C.\n",
+        "lost), 2 usage, 3 the name doesn't resolve, 4 timed out, 5 refused\n"
+        "or out of reach, 7 stdin or stdout failed, 130 Ctrl-C.\n",
 };
 
 struct connect_options {
     krait_addr address;
-    int        prompt;
-    double     timeout; /* 0: none */
-    int        send_only;
-    int        recv_only;
+    int prompt;
+    double timeout; /* 0: none */
+    int send_only;
+    int recv_only;
 };
 
 /* A Unix datagram socket without an address gets no answers: nobody could send
@@ -73,8 +73,8 @@ krait_sock *connect_to(krait_addr address, double timeout)
     if (krait_addr_family(address) == AF_UNIX &&
         krait_addr_type(address) == SOCK_DGRAM)
         return connect_unix_datagrams(address);
-    sock = krait_create_connection(address,
-                                   timeout > 0 ? timeout : KRAIT_FOREVER);
+    sock =
+        krait_create_connection(address, timeout > 0 ? timeout : KRAIT_FOREVER);
     if (sock)
         krait_settimeout(sock, KRAIT_FOREVER);
     return sock;
@@ -88,18 +88,21 @@ static void end_by_signal(int number)
 static int run_pipe(const struct connect_options *options)
 {
     krait_sock *sock;
+    int status;
 
     /* Whatever was received is in stdout already: nothing to clean up. */
     signal(SIGINT, end_by_signal);
     sock = connect_to(options->address, options->timeout);
     if (!sock)
         return say_failure();
-    return byte_pipe(&(struct byte_pipe_options){
+    status = byte_pipe(&(struct byte_pipe_options){
         .sock = sock,
         .timeout = options->timeout,
         .send_only = options->send_only,
         .recv_only = options->recv_only,
     });
+    krait_close(sock);
+    return status;
 }
 
 static int run_dialogue(const struct connect_options *options)
@@ -130,8 +133,8 @@ static int run_dialogue(const struct connect_options *options)
 enum { OPTION_SEND_ONLY = 256, OPTION_RECV_ONLY };
 
 /* 0; or a status, with `done` set where that is all there is to do. */
-static int read_options(int argc, char **argv,
-                        struct connect_options *options, int *done)
+static int read_options(int argc, char **argv, struct connect_options *options,
+                        int *done)
 {
     static const struct option longs[] = {
         {"prompt", no_argument, NULL, 'p'},
@@ -184,8 +187,7 @@ int cmd_connect(int argc, char **argv)
     if (optind == argc)
         return usage_error(&help, "an ADDRESS is needed");
     if (optind + 1 < argc)
-        return usage_error(&help, "one ADDRESS, not also %s",
-                           argv[optind + 1]);
+        return usage_error(&help, "one ADDRESS, not also %s", argv[optind + 1]);
     status = read_address(&help, argv[optind], &options.address);
     if (status != 0)
         return status;

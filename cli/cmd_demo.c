@@ -38,7 +38,7 @@ static const struct command_help help = {
         "usage: krait demo [OPTIONS] [ADDRESS]\n"
         "\n"
         "Starts a server on ADDRESS (default 127.0.0.1:8001), connects to it,\n"
-        "and puts you at the client's prompt: each line is sent, and answered.\n"
+        "and puts you at the client's prompt: each line is sent and answered.\n"
         "What the server says is shown too. Ctrl-D or Ctrl-C ends both.\n"
         "\n"
         "  -r, --reply TEXT   what the server answers\n"
@@ -47,9 +47,10 @@ static const struct command_help help = {
         "  -v, --verbose      it says what happens\n"
         "  -h, --help\n"
         "\n"
-        "Exit status: 0 after Ctrl-D or the end of the input, 130 after Ctrl-C,\n"
-        "1 the server or the connection was lost, 2 usage, 6 the address can't\n"
-        "be served, 7 stdin or stdout failed.\n",
+        "Exit status: 0 after Ctrl-D or the end of the input, 130 after\n"
+        "Ctrl-C, 1 the server or the connection was lost, 2 usage, 3 the name\n"
+        "doesn't resolve, 6 the address can't be served, 7 stdin or stdout\n"
+        "failed.\n",
 };
 
 static const char default_address[] = "127.0.0.1:8001";
@@ -61,12 +62,12 @@ static const char server_mark[] = "server| ";
 /* --- the server's output ----------------------------------------------- */
 
 static struct {
-    pid_t      pid;
-    int        fd;                  /* its stdout and stderr */
-    char       held[LONGEST_LINE];  /* what was read and not yet shown */
-    size_t     len;
-    atomic_int expected; /* its end is what we want */
-    char       address[KRAIT_ADDR_TEXT_MAX]; /* where it says it is */
+    pid_t pid;
+    int fd;                  /* its stdout and stderr */
+    char held[LONGEST_LINE]; /* what was read and not yet shown */
+    size_t len;
+    atomic_int expected;               /* its end is what we want */
+    char address[KRAIT_ADDR_TEXT_MAX]; /* where it says it is */
 } server;
 
 /* The first line of what is held, without its newline, and how many bytes it
@@ -165,8 +166,8 @@ static void note_address(const char *line, size_t len)
 
     if (len <= before || memcmp(line, LINE_STARTED, before) != 0)
         return;
-    snprintf(server.address, sizeof server.address, "%.*s",
-             (int)(len - before), line + before);
+    snprintf(server.address, sizeof server.address, "%.*s", (int)(len - before),
+             line + before);
 }
 
 /* Whether what is held has the line that says that the server waits. */
@@ -344,8 +345,8 @@ int cmd_demo(int argc, char **argv)
     if (status == 0)
         status = check_serve_options(&help, &options);
     if (status == 0 && optind + 1 < argc)
-        status = usage_error(&help, "one ADDRESS, not also %s",
-                             argv[optind + 1]);
+        status =
+            usage_error(&help, "one ADDRESS, not also %s", argv[optind + 1]);
     if (status == 0 && optind < argc)
         address = argv[optind];
     if (status == 0)

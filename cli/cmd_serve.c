@@ -19,7 +19,7 @@ static const struct command_help help = {
         "  -r, --reply TEXT       the answer (default: server received you\n"
         "                         message.); '' answers nothing\n"
         "  -e, --echo             answer with what came\n"
-        "  -m, --mode MODE        threads: a thread for each client (default);\n"
+        "  -m, --mode MODE        threads: one for each client (default);\n"
         "                         serial: one client after another\n"
         "  -t, --timeout SECONDS  end connections that are idle this long;\n"
         "                         also 500ms, 2m (default: never)\n"
@@ -27,11 +27,13 @@ static const struct command_help help = {
         "  -v, --verbose          say on stderr what happens\n"
         "  -h, --help\n"
         "\n"
-        "ADDRESS: host:port, [v6]:port, :port, unix:/path, unix:@abstract, with\n"
-        "udp: or seqpacket: before it for those types. Port 0: any free one.\n"
+        "ADDRESS: host:port, [v6]:port, :port, unix:/path, unix:@abstract,\n"
+        "with udp: or seqpacket: before it for those types. Port 0: any free\n"
+        "one.\n"
         "\n"
         "Exit status: 0 ended by a signal, 1 another failure, 2 usage, 3 the\n"
-        "name doesn't resolve, 6 the address can't be served, 7 stdout failed.\n",
+        "name doesn't resolve, 6 the address can't be served, 7 stdout\n"
+        "failed.\n",
 };
 
 int cmd_serve(int argc, char **argv)
@@ -51,8 +53,8 @@ int cmd_serve(int argc, char **argv)
            (found = getopt_long(argc, argv, ":r:em:t:qvh", longs, NULL)) != -1)
         switch (found) {
         case 't':
-            status = read_duration(&help, "--timeout", optarg,
-                                   &options.timeout);
+            status =
+                read_duration(&help, "--timeout", optarg, &options.timeout);
             break;
         case 'q':
             options.quiet = 1;
@@ -69,8 +71,7 @@ int cmd_serve(int argc, char **argv)
     if (optind == argc)
         return usage_error(&help, "an ADDRESS is needed");
     if (optind + 1 < argc)
-        return usage_error(&help, "one ADDRESS, not also %s",
-                           argv[optind + 1]);
+        return usage_error(&help, "one ADDRESS, not also %s", argv[optind + 1]);
     status = read_address(&help, argv[optind], &options.address);
     return status != 0 ? status : serve(&options);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * command_line.c - reading the command line: durations, addresses, and what to say
- * where it can't be read. getopt_long itself stays quiet (opterr = 0), so that
- * every line has one form.
+ * command_line.c - reading the command line: durations, addresses, and what to
+ * say where it can't be read. getopt_long itself stays quiet (opterr = 0), so
+ * that every line has one form.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -65,16 +65,22 @@ int read_duration(const struct command_help *help, const char *option,
 int read_address(const struct command_help *help, const char *text,
                  krait_addr *address)
 {
+    static const char operation[] = "resolve ";
     krait_addr ignored;
+    const char *message;
 
     *address = krait_addr_parse(text);
     if (krait_addr_error(*address) == 0)
         return 0;
-    /* The call that is given a bad address fails, and says why. */
-    if (krait_addr_resolve(*address, AF_UNSPEC, 0, &ignored, 1) < 0)
-        return usage_error(help, "%s", krait_errmsg());
-    return usage_error(help, "%s: %s", text,
-                       strerror(krait_addr_error(*address)));
+    /* The call that is given a bad address fails, and says why; that it was
+     * this one matters to nobody. */
+    if (krait_addr_resolve(*address, AF_UNSPEC, 0, &ignored, 1) >= 0)
+        return usage_error(help, "%s: %s", text,
+                           strerror(krait_addr_error(*address)));
+    message = krait_errmsg();
+    if (strncmp(message, operation, strlen(operation)) == 0)
+        message += strlen(operation);
+    return usage_error(help, "%s", message);
 }
 
 int option_error(const struct command_help *help, int found, char **argv)

@@ -6,8 +6,8 @@
  * of several threads and processes don't mix.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -96,11 +96,14 @@ int say_stdio_failure(const char *which)
 
     if (errno == EPIPE)
         hint = ": whoever was reading it has gone";
-    say("%s: %s%s", which, strerror(errno), hint);
+    if (errno == EINTR)
+        say("%s: " NOBODY_READS, which);
+    else
+        say("%s: %s%s", which, strerror(errno), hint);
     return STATUS_STDIO;
 }
 
-static volatile sig_atomic_t giving_up;
+static atomic_int giving_up;
 
 void give_up(void)
 {

@@ -33,15 +33,15 @@
 #define PIECES_AT_ONCE 16
 
 static struct {
-    krait_sock     *sock;
-    int             datagrams;
+    krait_sock *sock;
+    int datagrams;
     pthread_mutex_t lock;
-    pthread_cond_t  changed;
-    unsigned long   answers;
-    int             over;   /* nothing will be received any more */
-    int             error;  /* why, where it was not the peer's end */
-    int             status; /* of that error */
-    char            message[1024];
+    pthread_cond_t changed;
+    unsigned long answers;
+    int over;   /* nothing will be received any more */
+    int error;  /* why, where it was not the peer's end */
+    int status; /* of that error */
+    char message[1024];
 } talk = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- the receiving thread ---------------------------------------------- */
@@ -120,14 +120,26 @@ static int await_answer(unsigned long before, double seconds)
     until.tv_nsec = (long)((end - (double)until.tv_sec) * 1e9);
     pthread_mutex_lock(&talk.lock);
     while (talk.answers == before && !talk.over && rc == 0)
-        rc = seconds > 0 ? pthread_cond_timedwait(&talk.changed, &talk.lock,
-                                                  &until)
-                         : pthread_cond_wait(&talk.changed, &talk.lock);
+        rc = seconds > 0
+                 ? pthread_cond_timedwait(&talk.changed, &talk.lock, &until)
+                 : pthread_cond_wait(&talk.changed, &talk.lock);
     pthread_mutex_unlock(&talk.lock);
     return rc == 0 ? 0 : -1;
 }
 
-/* Sends a line and waits for its answer. A status, or -1: go on. */
+/* A status, or -1: go on. */
+static int sending_failed(void)
+{
+    int too_long = krait_errno() == EMSGSIZE; /* for a datagram */
+    int status;
+
+    if (keyboard_signal())
+        return STATUS_FAILED; /* that was it, and the caller knows */
+    status = say_failure();
+    return too_long ? -1 : status;
+}
+
+/* Sends a line and waits for its answer. As sending_failed. */
 static int exchange(const char *line, size_t len, double timeout)
 {
     int over;
@@ -136,11 +148,8 @@ static int exchange(const char *line, size_t len, double timeout)
 
     if (talk.datagrams && timeout == 0)
         patience = DATAGRAM_PATIENCE;
-    if (krait_sendall(talk.sock, line, len, 0) < 0) {
-        int status = say_failure();
-
-        return errno == EMSGSIZE ? -1 : status;
-    }
+    if (krait_sendall(talk.sock, line, len, 0) < 0)
+        return sending_failed();
     if (await_answer(before, patience) == 0)
         return -1;
     say("no answer within %g s", patience);
@@ -185,8 +194,8 @@ static struct dialogue_end converse(double timeout)
     while ((line = screen_read_line(&len, &error)) && !screen_failed()) {
         status = exchange(line, len, timeout);
         answers_so_far(&over);
-        if (status >= 0 && !over)
-            return (struct dialogue_end){.status = status};
+        if (status >= 0)
+            return (struct dialogue_end){.status = status, .peer_left = over};
         if (over)
             break;
     }

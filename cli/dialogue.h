@@ -8,8 +8,8 @@
 #include <krait.h>
 
 struct dialogue_options {
-    krait_sock *sock;    /* connected; without a timeout */
-    double      timeout; /* seconds to wait for an answer; 0: the default */
+    krait_sock *sock; /* connected; without a timeout */
+    double timeout;   /* seconds to wait for an answer; 0: the default */
 };
 
 #define DIALOGUE_PROMPT "Please input msg:"

@@ -10,27 +10,53 @@
  * an async-signal-safe function, which read is, and `reading` tells that it
  * does. A thread sends itself, as it were, the same signal: SIGUSR1.
  *
- * A second SIGINT ends the program on the spot, whatever it is stuck in.
+ * A second such signal, or PATIENCE after the first, ends the program on the
+ * spot, whatever it is stuck in (a stdout that nobody reads).
+ *
+ * A signal that only wants the screen drawn anew must not jump: the jump might
+ * come when read has taken a byte already, which would be lost. It interrupts
+ * the read (EINTR); where it came too early for that, a timer does.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/time.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include "cli.h"
 #include "keyboard.h"
 
+/* Seconds in which the program ends after a signal, or is ended. */
+#define PATIENCE 5
+
 static sigjmp_buf out_of_read;
 static volatile sig_atomic_t reading;
-static volatile sig_atomic_t ended;       /* no more reading */
-static volatile sig_atomic_t ended_by;    /* the signal, if one did */
+static volatile sig_atomic_t ended;    /* no more reading */
+static volatile sig_atomic_t ended_by; /* the signal, if one did */
 static volatile sig_atomic_t redraw_wanted;
 static _Atomic(krait_sock *) interrupted_too;
 static pthread_t reader;
 static struct termios terminal_before;
 static int terminal_known;
+
+static void set_timer(long seconds, long microseconds)
+{
+    const struct itimerval once = {
+        .it_value = {.tv_sec = seconds, .tv_usec = microseconds},
+    };
+
+    setitimer(ITIMER_REAL, &once, NULL);
+}
+
+static void leave_at_once(void)
+{
+    if (terminal_known)
+        tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+    _exit(128 + ended_by);
+}
 
 static void on_end(int number)
 {
@@ -38,12 +64,10 @@ static void on_end(int number)
     int saved = errno;
 
     if (number != SIGUSR1) {
-        if (ended_by) {
-            if (terminal_known)
-                tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
-            _exit(128 + ended_by);
-        }
+        if (ended_by)
+            leave_at_once();
         ended_by = number;
+        set_timer(PATIENCE, 0);
         give_up();
         if (sock)
             krait_interrupt(sock);
@@ -58,8 +82,12 @@ static void on_end(int number)
 
 static void on_redraw(int number)
 {
-    (void)number;
-    redraw_wanted = 1;
+    if (number == SIGALRM && ended_by)
+        leave_at_once();
+    if (number != SIGALRM)
+        redraw_wanted = 1;
+    if (reading && redraw_wanted)
+        set_timer(0, 10000);
 }
 
 void keyboard_start(void)
@@ -68,6 +96,11 @@ void keyboard_start(void)
     struct sigaction end = {.sa_handler = on_end};
     struct sigaction redraw = {.sa_handler = on_redraw};
     struct sigaction old;
+
+    /* One at a time: on_end must not jump out of another handler, which may be
+     * in the middle of krait_interrupt. */
+    sigfillset(&end.sa_mask);
+    sigfillset(&redraw.sa_mask);
 
     reader = pthread_self();
     terminal_known = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
@@ -78,6 +111,7 @@ void keyboard_start(void)
         sigaction(SIGHUP, &end, NULL);
     sigaction(SIGWINCH, &redraw, NULL);
     sigaction(SIGCONT, &redraw, NULL);
+    sigaction(SIGALRM, &redraw, NULL);
 }
 
 void keyboard_interrupts(krait_sock *sock)
@@ -98,7 +132,14 @@ ssize_t keyboard_read(int fd, void *buf, size_t len)
         reading = 0;
         return KEYBOARD_ENDED;
     }
-    n = read(fd, buf, len);
+    if (redraw_wanted) {
+        reading = 0;
+        errno = EINTR;
+        return -1;
+    }
+    /* EAGAIN: see write_all. */
+    while ((n = read(fd, buf, len)) < 0 && errno == EAGAIN)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     reading = 0;
     return n;
 }

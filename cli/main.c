@@ -32,8 +32,9 @@ static const struct command_help help = {
         "\n"
         "Exit status: 0 all went well, 1 a failure that is none of these,\n"
         "2 a mistake in the command line, 3 a name that doesn't resolve,\n"
-        "4 timed out, 5 refused or out of reach, 6 the address can't be served\n"
-        "(taken, denied, not ours), 7 stdin or stdout failed, 130 Ctrl-C.\n"
+        "4 timed out, 5 refused or out of reach, 6 the address can't be\n"
+        "served (taken, denied, not ours), 7 stdin or stdout failed, 130\n"
+        "Ctrl-C.\n"
         "krait(1) says the rest.\n",
 };
 

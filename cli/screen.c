@@ -38,21 +38,21 @@
 
 static struct {
     pthread_mutex_t lock;
-    const char     *prompt;
-    EditLine       *editor; /* NULL: plain lines */
-    History        *history;
-    int             to_terminal; /* stdout is one */
-    int             shares_stderr; /* stderr is a terminal: this one */
-    int             colours;
-    int             prompting;   /* the prompt is on the screen */
-    int             at_line_start;
-    int             in_answer; /* what came last was (part of) an answer */
-    int             failed;     /* stdout's errno */
-    int             read_error; /* the keyboard's */
-    struct show     answer;
-    char            shown[SHOW_ROOM(PIECE_SIZE)];
+    const char *prompt;
+    EditLine *editor; /* NULL: plain lines */
+    History *history;
+    int to_terminal;   /* stdout is one */
+    int shares_stderr; /* stderr is one too: the same */
+    int colours;
+    int prompting; /* the prompt is on the screen */
+    int at_line_start;
+    int in_answer;  /* what came last was (part of) an answer */
+    int failed;     /* stdout's errno */
+    int read_error; /* the keyboard's */
+    struct show answer;
+    char shown[SHOW_ROOM(PIECE_SIZE)];
     /* Plain lines: bytes start to end of `input` have been read. */
-    char  *input;
+    char *input;
     size_t start;
     size_t end;
     size_t room;
@@ -92,8 +92,8 @@ static void emit_shown(struct show *show, const char *data, size_t len)
 static void erase_prompt(void)
 {
     char move[32];
-    int rows = screen.editor ? layout_cursor_row(screen.editor, screen.prompt)
-                             : -1;
+    int rows =
+        screen.editor ? layout_cursor_row(screen.editor, screen.prompt) : -1;
 
     if (rows < 0) {
         emit_text("\n");
@@ -107,12 +107,25 @@ static void erase_prompt(void)
     screen.at_line_start = 1;
 }
 
+/* See layout.c. */
+static void repaint(void)
+{
+    size_t len;
+    char *text = layout_repaint(screen.editor, screen.prompt, &len);
+
+    if (text)
+        emit(text, len);
+    free(text);
+}
+
 static void draw_prompt(void)
 {
-    if (screen.editor)
+    if (screen.editor) {
         el_set(screen.editor, EL_REFRESH);
-    else
+        repaint();
+    } else {
         emit_text(screen.prompt);
+    }
     screen.at_line_start = 0;
 }
 
@@ -233,6 +246,7 @@ static int get_character(EditLine *editor, wchar_t *c)
 
     (void)editor;
     *c = L'\0';
+    repaint();
     for (;;) {
         ssize_t n = wait_for_byte(&byte);
         size_t used;
@@ -255,6 +269,17 @@ static int get_character(EditLine *editor, wchar_t *c)
     }
 }
 
+/* libedit takes text apart with the terminal's insert and delete where it can,
+ * and miscounts columns of wide characters there; so it shall overwrite. */
+static void forbid_inserting(EditLine *editor)
+{
+    static const char *const capabilities[] = {"ic", "IC", "im", "ei",
+                                               "dc", "DC", "dm", "ed"};
+
+    for (size_t i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++)
+        el_set(editor, EL_SETTC, capabilities[i], "", NULL);
+}
+
 static int open_editor(void)
 {
     HistEvent event;
@@ -275,6 +300,7 @@ static int open_editor(void)
     el_set(screen.editor, EL_HIST, history, screen.history);
     el_set(screen.editor, EL_EDITOR, "emacs");
     el_set(screen.editor, EL_GETCFN, get_character);
+    forbid_inserting(screen.editor);
     el_source(screen.editor, NULL); /* ~/.editrc, where there is one */
     el_set(screen.editor, EL_SETTY, "-x", "-echo", "-icanon", "-iexten", NULL);
     return 0;
@@ -359,8 +385,7 @@ static const char *await_line(size_t *len, int *error)
             *error = errno;
             return NULL;
         }
-        n = keyboard_read(STDIN_FILENO, screen.input + screen.end,
-                          PIECE_SIZE);
+        n = keyboard_read(STDIN_FILENO, screen.input + screen.end, PIECE_SIZE);
         if (n > 0) {
             screen.end += (size_t)n;
         } else if (n == 0 && screen.end > 0) {
@@ -407,7 +432,7 @@ int screen_open(const char *prompt)
 
     screen.prompt = prompt;
     screen.to_terminal = isatty(STDOUT_FILENO);
-    screen.shares_stderr = isatty(STDERR_FILENO);
+    screen.shares_stderr = screen.to_terminal && isatty(STDERR_FILENO);
     screen.colours = screen.to_terminal && !(no_color && *no_color) &&
                      layout_terminal_is_capable();
     screen.answer.raw = !screen.to_terminal;

@@ -35,8 +35,9 @@ static size_t reply_len;
 /* --- signals ----------------------------------------------------------- */
 
 static _Atomic(krait_server *) the_server;
-static _Atomic(krait_sock *) served_serially; /* in serial mode: by this thread */
-static volatile sig_atomic_t stopping;
+static _Atomic(krait_sock *)
+    served_serially; /* in serial mode: by this thread */
+static atomic_int stopping;
 
 /* In serial mode krait_serve_forever returns when the connection that it
  * serves has ended, which may be never: that is interrupted too. */
@@ -47,6 +48,8 @@ static void on_stop(int signal_number)
     int saved = errno;
 
     (void)signal_number;
+    if (!server && !stopping)
+        _exit(STATUS_OK); /* it hasn't begun; a name may take its time */
     stopping = 1;
     give_up();
     if (server)
@@ -59,8 +62,7 @@ static void on_stop(int signal_number)
 
 static void on_alarm(int signal_number)
 {
-    static const char line[] = "krait: stdout: nobody reads it, and what was "
-                               "still to be written is lost\n";
+    static const char line[] = "krait: stdout: " NOBODY_READS "\n";
     ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
 
     (void)signal_number;
@@ -89,19 +91,19 @@ static void catch_signals(void)
 
 /* One client, from the first byte to the last. */
 struct talk {
-    char        peer[KRAIT_ADDR_TEXT_MAX];
+    char peer[KRAIT_ADDR_TEXT_MAX];
     struct show show;
-    size_t      received;
-    char        piece[PIECE_SIZE];
-    char        shown[SHOW_ROOM(PIECE_SIZE)];
+    size_t received;
+    char piece[PIECE_SIZE];
+    char shown[SHOW_ROOM(PIECE_SIZE)];
 };
 
 static struct {
     pthread_mutex_t lock;
-    int             is_terminal;
-    int             at_line_start;
-    int             failed;    /* stdout takes no more; said already */
-    const void     *last_talk; /* whose bytes came last */
+    int is_terminal;
+    int at_line_start;
+    int failed;            /* stdout takes no more; said already */
+    const void *last_talk; /* whose bytes came last */
 } out = {.lock = PTHREAD_MUTEX_INITIALIZER, .at_line_start = 1};
 
 static void comment(const char *format, ...)
@@ -219,8 +221,7 @@ static struct talk *new_talk(krait_request *req)
 static void comment_end(const struct talk *talk, ssize_t last)
 {
     if (last == 0)
-        comment("%s has finished, after %zu bytes", talk->peer,
-                talk->received);
+        comment("%s has finished, after %zu bytes", talk->peer, talk->received);
     else if (krait_errdomain() == KRAIT_ERROR_TIMEOUT)
         comment("%s was idle for %g s: closed, after %zu bytes", talk->peer,
                 options.timeout, talk->received);
@@ -315,8 +316,6 @@ static krait_server *open_server(void)
         .unix_cleanup = 1,
     });
     atomic_store(&the_server, server);
-    if (server && stopping)
-        krait_server_shutdown(server);
     return server;
 }
 
@@ -329,9 +328,9 @@ static void describe(const char *address)
     comment("Krait %s serves %s, mode %s, answer %s, timeout %s",
             krait_version(), address,
             options.mode == KRAIT_SERIAL ? "serial" : "threads",
-            options.echo      ? "what came"
-            : reply_len > 0   ? options.reply
-                              : "none",
+            options.echo    ? "what came"
+            : reply_len > 0 ? options.reply
+                            : "none",
             timeout);
 }
 
@@ -365,6 +364,7 @@ int serve(const struct serve_options *wanted)
     if (!server)
         return say_serve_failure();
     status = run(server);
+    stopping = 1; /* also where no signal has come: none does anything now */
     atomic_store(&the_server, NULL);
     krait_server_close(server);
     return out.failed ? STATUS_STDIO : status;

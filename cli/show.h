@@ -9,10 +9,10 @@
 
 /* What one source of bytes has left unfinished. All zero is a fresh one. */
 struct show {
-    int           raw;     /* pass every byte on as it is; only hold what is
+    int raw;               /* pass every byte on as it is; only hold what is
                             * the beginning of a character */
     unsigned char held[4]; /* the beginning of a UTF-8 character ... */
-    size_t        held_len; /* ... and how much of it there is */
+    size_t held_len;       /* ... and how much of it there is */
 };
 
 /* Bytes that `len` bytes can become, those held before included. */
