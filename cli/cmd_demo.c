@@ -244,26 +244,13 @@ static void say_not_started(int is_taken)
 
 /* --- the whole --------------------------------------------------------- */
 
-/* Where the server says it is, with the type that it was started with. */
-static krait_addr client_address(int type)
-{
-    char text[KRAIT_ADDR_TEXT_MAX + 16];
-    krait_addr address = krait_addr_parse(server.address);
-
-    if (krait_addr_type(address) == type || type == 0 || type == SOCK_STREAM)
-        return address;
-    snprintf(text, sizeof text, "%s:%s",
-             type == SOCK_DGRAM ? "udp" : "seqpacket", server.address);
-    return krait_addr_parse(text);
-}
-
 /* With the server's lines being followed. */
-static struct dialogue_end talk_to_server(const struct serve_options *options)
+static struct dialogue_end talk_to_server(void)
 {
     struct dialogue_end end = {.status = STATUS_FAILED};
     krait_sock *sock;
 
-    sock = connect_to(client_address(krait_addr_type(options->address)), 0);
+    sock = connect_to(krait_addr_parse(server.address), 0);
     if (!sock) {
         end.status = say_failure();
         return end;
@@ -273,19 +260,20 @@ static struct dialogue_end talk_to_server(const struct serve_options *options)
     return end;
 }
 
-static int run_client(const struct serve_options *options)
+static int run_client(void)
 {
     struct dialogue_end end;
     pthread_t follower;
     int status;
 
+    show_held(1); /* before the prompt, not beside it */
     if (start_thread(&follower, follow_server, NULL) < 0) {
         say("a thread to follow the server: %s", strerror(errno));
         kill(server.pid, SIGTERM);
         reap_server(1);
         return STATUS_FAILED;
     }
-    end = talk_to_server(options);
+    end = talk_to_server();
     if (!end.peer_left)
         atomic_store(&server.expected, 1);
     kill(server.pid, SIGTERM);
@@ -319,7 +307,7 @@ static int demo(struct serve_options *options)
         reap_server(1);
         return STATUS_STDIO;
     }
-    status = run_client(options);
+    status = run_client();
     screen_close();
     return status;
 }

@@ -35,16 +35,13 @@ static size_t reply_len;
 /* --- signals ----------------------------------------------------------- */
 
 static _Atomic(krait_server *) the_server;
-static _Atomic(krait_sock *)
-    served_serially; /* in serial mode: by this thread */
 static atomic_int stopping;
 
-/* In serial mode krait_serve_forever returns when the connection that it
- * serves has ended, which may be never: that is interrupted too. */
+/* Cancels: in serial mode krait_serve_forever returns when the connection that
+ * it serves has ended, which may be never. */
 static void on_stop(int signal_number)
 {
     krait_server *server = atomic_load(&the_server);
-    krait_sock *sock = atomic_load(&served_serially);
     int saved = errno;
 
     (void)signal_number;
@@ -53,9 +50,7 @@ static void on_stop(int signal_number)
     stopping = 1;
     give_up();
     if (server)
-        krait_server_shutdown(server);
-    if (sock)
-        krait_interrupt(sock);
+        krait_server_cancel(server);
     alarm(PATIENCE);
     errno = saved;
 }
@@ -255,16 +250,10 @@ static int handle_connection(krait_request *req)
 
     if (!talk)
         return -1;
-    if (options.mode == KRAIT_SERIAL) {
-        atomic_store(&served_serially, req->sock);
-        if (stopping)
-            krait_interrupt(req->sock);
-    }
     if (put_line("Connected by ", talk->peer) == 0) {
         converse(req, talk);
         put_rest(talk);
     }
-    atomic_store(&served_serially, NULL);
     free(talk);
     return 0;
 }

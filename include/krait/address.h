@@ -46,7 +46,7 @@ typedef struct krait_addr {
     } u_;
 } krait_addr;
 
-/* Enough for every address as text, its NUL included. */
+/* Enough for every good address as text, its NUL included. */
 #define KRAIT_ADDR_TEXT_MAX 512
 
 /* --- making ------------------------------------------------------------ */
@@ -97,7 +97,8 @@ KRAIT_API int krait_addr_port(krait_addr addr);
 KRAIT_API char *krait_addr_host(krait_addr addr, char *buf, size_t size);
 
 /* The whole as text, which krait_addr_parse reads back (but for bytes that don't
- * print, shown as \xNN, and the unnamed Unix address). As krait_addr_host. A bad address gives the
+ * print, shown as \xNN, the unnamed Unix address, and hosts that are called
+ * "unix", "tcp", "udp" or "seqpacket"). As krait_addr_host. A bad address gives the
  * text that it was made from. */
 KRAIT_API char *krait_addr_text(krait_addr addr, char *buf, size_t size);
 

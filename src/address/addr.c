@@ -174,13 +174,19 @@ static bool ipv4(const char *host, int port, krait_addr *addr)
     return true;
 }
 
-/* Whether a resolver may be asked for it: no blanks, control characters or
- * the characters that structure an address. What is left is its to judge. */
-static bool may_be_a_name(const char *host)
+/* Whether a resolver may be asked for it: no blanks, control characters, bytes
+ * that are no UTF-8, or the characters that structure an address. What is left
+ * is its to judge. */
+static bool may_be_a_name(const char *host, size_t len)
 {
-    for (const unsigned char *p = (const unsigned char *)host; *p; p++)
-        if (*p <= ' ' || *p == 0x7f || strchr("/[]@:\\\"", *p))
+    const unsigned char *p = (const unsigned char *)host;
+    size_t n;
+
+    for (; len > 0; p += n, len -= n) {
+        n = krait__printable(p, len);
+        if (n == 0 || strchr(" /[]@:\\\"", *p))
             return false;
+    }
     return true;
 }
 
@@ -202,7 +208,7 @@ krait_addr krait_inet(const char *host, int port)
         return addr;
     if (len > 253)
         return krait__addr_bad(host, ENAMETOOLONG, KRAIT__BAD_NAME_LONG);
-    if (!may_be_a_name(host))
+    if (!may_be_a_name(host, len))
         return krait__addr_bad(host, EINVAL, KRAIT__BAD_HOST);
     addr.port_ = (unsigned short)port;
     addr.len_ = (unsigned)len;

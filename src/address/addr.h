@@ -39,6 +39,10 @@ enum { KRAIT__UNIX_MAX = 107 };
 /* A bad address made from `text`. */
 krait_addr krait__addr_bad(const char *text, int error, int cause);
 
+/* The length of the printable character that `bytes` begin with; 0: none, a
+ * control character (U+0080 to U+009F too), or no UTF-8 (RFC 3629). */
+size_t krait__printable(const unsigned char *bytes, size_t len);
+
 /* The cause of a bad address in words, or NULL: the errno says it. */
 const char *krait__addr_reason(const krait_addr *addr);
 

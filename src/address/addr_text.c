@@ -143,9 +143,7 @@ static void put(struct sink *out, const char *text)
     *out->at = '\0';
 }
 
-/* The length of the printable character that `bytes` begin with; 0: none, a
- * control character (U+0080 to U+009F too), or no UTF-8 (RFC 3629). */
-static size_t printable(const unsigned char *bytes, size_t len)
+size_t krait__printable(const unsigned char *bytes, size_t len)
 {
     static const unsigned least[] = {0, 0, 0xa0, 0x800, 0x10000};
     unsigned char c = bytes[0];
@@ -170,7 +168,7 @@ static size_t printable(const unsigned char *bytes, size_t len)
 static void put_bytes(struct sink *out, const char *bytes, size_t len)
 {
     while (len > 0) {
-        size_t n = printable((const unsigned char *)bytes, len);
+        size_t n = krait__printable((const unsigned char *)bytes, len);
         char text[8];
 
         if (n)
