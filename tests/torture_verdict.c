@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * torture_verdict.c - what a scenario says of what it saw, and what must hold
+ * when it has ended: nothing open, nothing allocated, no thread, no file.
+ *
+ * A failure is clean where errno tells the cause, krait_errno() agrees, and
+ * krait_errmsg() names the operation. The cause is the fault's own, if the
+ * fault struck in the thread of the call; elsewhere it may be what the other
+ * side's end looks like.
+ */
+#include "torture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <time.h>
+
+/* In the build with AddressSanitizer: leaks that the library's own
+ * allocations don't show, such as a FILE's. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static const struct point *point;
+
+/* --- complaints -------------------------------------------------------- */
+
+void violation(const char *format, ...)
+{
+    char name[256], what[1024];
+    va_list args;
+
+    point_name(point, name, sizeof name);
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    dprintf(STDERR_FILENO, "torture: %s: %s\n", name, what);
+    _exit(1);
+}
+
+void require(bool holds, const char *what)
+{
+    if (!holds)
+        violation("%s; last failure: %s", what, krait_errmsg());
+}
+
+/* Whether the message begins with one of "bind|socket", and goes on. */
+static bool names_one_of(const char *message, const char *ops)
+{
+    while (*ops) {
+        size_t len = strcspn(ops, "|");
+        const char *cause = strstr(message, ": ");
+
+        if (strncmp(message, ops, len) == 0 &&
+            (message[len] == ' ' || message[len] == ':') && cause &&
+            strlen(cause) > 3)
+            return true;
+        ops += len + (ops[len] == '|');
+    }
+    return false;
+}
+
+static void check_message(const char *ops, int error)
+{
+    const char *message = krait_errmsg();
+
+    if (error == 0 || error != krait_errno())
+        violation("%s failed with errno %d, krait_errno() is %d (%s)", ops,
+                  error, krait_errno(), message);
+    if (!names_one_of(message, ops) || strstr(message, "Success") ||
+        strstr(message, "Unknown error"))
+        violation("%s failed, and krait_errmsg() is \"%s\"", ops, message);
+}
+
+/* The errno that a fault should turn up as. */
+static int errno_for(const struct fault *fault)
+{
+    if (fault->symbol == S_PTHREAD_CREATE)
+        return ENOMEM; /* EAGAIN would read as "would have to wait" */
+    if (fault->symbol != S_GETADDRINFO)
+        return fault->code;
+    if (fault->code == EAI_MEMORY)
+        return ENOMEM;
+    return fault->code == EAI_SYSTEM ? EMFILE : EHOSTUNREACH;
+}
+
+/* Names are also asked for while a message is made of another failure. */
+static bool is_of_message(const struct fault *fault, const char *ops)
+{
+    return (fault->symbol == S_GETPEERNAME || fault->symbol == S_GETSOCKNAME) &&
+           !strstr(ops, symbol_names[fault->symbol]);
+}
+
+static void check_cause(const struct fault *fault, const char *ops, int error)
+{
+    unsigned flags = point->scenario->flags;
+
+    if (fault->duty == MUST_HIDE && !(error == EINTR && (flags & HOOKED)) &&
+        (error == fault->code || point->mode == RETRY))
+        violation("%s: this should have been got over: %s", ops,
+                  krait_errmsg());
+    if ((flags & ANY_CAUSE) || fault->duty != REPORT ||
+        is_of_message(fault, ops) || (error == ECANCELED && given_up()))
+        return;
+    if (error != errno_for(fault))
+        violation("%s: the cause was lost: %s", ops, krait_errmsg());
+    if (fault->symbol == S_GETADDRINFO && error == EHOSTUNREACH &&
+        krait_erreai() != fault->code)
+        violation("%s: krait_erreai() is %d: %s", ops, krait_erreai(),
+                  krait_errmsg());
+}
+
+/* --- giving up --------------------------------------------------------- */
+
+/* More than any scenario has open at a time. */
+enum { WATCHED = 64 };
+
+static pthread_mutex_t watching = PTHREAD_MUTEX_INITIALIZER;
+static krait_sock *watched[WATCHED];
+static krait_server *watched_server;
+static atomic_bool gone;
+
+/* How often this thread has tried again: the fault strikes once. */
+static _Thread_local int tries;
+
+void give_up(void)
+{
+    pthread_mutex_lock(&watching);
+    atomic_store(&gone, true);
+    for (int i = 0; i < WATCHED; i++)
+        if (watched[i])
+            krait_interrupt(watched[i]);
+    if (watched_server)
+        krait_server_cancel(watched_server);
+    pthread_mutex_unlock(&watching);
+}
+
+bool given_up(void)
+{
+    return atomic_load(&gone);
+}
+
+/* What can be said of every failure; the fault behind it, if it is known. */
+static const struct fault *check_failure(const char *ops)
+{
+    int error = errno;
+    const struct fault *fault = fault_taken();
+
+    check_message(ops, error);
+    if (!fault_fired())
+        violation("%s failed although nothing was made to fail: %s", ops,
+                  krait_errmsg());
+    if (fault)
+        check_cause(fault, ops, error);
+    return fault;
+}
+
+bool again(const char *ops)
+{
+    const struct fault *fault = check_failure(ops);
+
+    if (fault && point->mode == RETRY && tries++ == 0)
+        return true;
+    if (fault && point->mode == RETRY)
+        violation("%s fails again: %s", ops, krait_errmsg());
+    if (point->mode == RETRY && !given_up())
+        violation("%s failed where nothing was made to fail: %s", ops,
+                  krait_errmsg());
+    give_up();
+    return false;
+}
+
+void stop(const char *ops)
+{
+    check_failure(ops);
+    give_up();
+}
+
+bool refused(intmax_t rc, const char *ops, int error)
+{
+    if (given_up())
+        return true;
+    if (rc >= 0)
+        violation("%s succeeded, where \"%s\" was to be expected", ops,
+                  strerror(error));
+    if (errno != error)
+        return !again(ops);
+    check_message(ops, error);
+    return true;
+}
+
+bool lasting(void)
+{
+    return point->mode == FOREVER;
+}
+
+double patience(void)
+{
+    return lasting() ? 0.15 : 10;
+}
+
+/* --- watching ---------------------------------------------------------- */
+
+krait_sock *watch(krait_sock *s)
+{
+    int i;
+
+    if (!s)
+        return NULL;
+    pthread_mutex_lock(&watching);
+    for (i = 0; i < WATCHED && watched[i]; i++)
+        ;
+    require(i < WATCHED, "the scenario opens more than WATCHED sockets");
+    watched[i] = s;
+    if (given_up())
+        krait_interrupt(s);
+    pthread_mutex_unlock(&watching);
+    return s;
+}
+
+void unwatch(krait_sock *s)
+{
+    pthread_mutex_lock(&watching);
+    for (int i = 0; i < WATCHED; i++)
+        if (watched[i] == s)
+            watched[i] = NULL;
+    pthread_mutex_unlock(&watching);
+}
+
+void t_close(krait_sock *s)
+{
+    if (!s)
+        return;
+    unwatch(s);
+    if (krait_close(s) < 0)
+        check_failure("close");
+}
+
+krait_server *watch_server(krait_server *server)
+{
+    pthread_mutex_lock(&watching);
+    watched_server = server;
+    if (server && given_up())
+        krait_server_cancel(server);
+    pthread_mutex_unlock(&watching);
+    return server;
+}
+
+void t_server_close(krait_server *server)
+{
+    watch_server(NULL);
+    require(krait_server_close(server) == 0, "krait_server_close failed");
+}
+
+/* --- threads ----------------------------------------------------------- */
+
+static void *party_main(void *arg)
+{
+    struct party *party = arg;
+
+    party->run(party->arg);
+    atomic_store(&party->done, true);
+    return NULL;
+}
+
+void start(struct party *party, void (*run)(void *arg), void *arg)
+{
+    party->run = run;
+    party->arg = arg;
+    atomic_init(&party->done, false);
+    require(__real_pthread_create(&party->thread, NULL, party_main, party) == 0,
+            "no thread for the scenario");
+}
+
+void join(struct party *party)
+{
+    pthread_join(party->thread, NULL);
+}
+
+/* Between two looks at something, never instead of looking. */
+static void nap(void)
+{
+    static const struct timespec moment = {0, 200 * 1000};
+
+    nanosleep(&moment, NULL);
+}
+
+void wait_for_call(struct party *party, enum symbol symbol, unsigned before)
+{
+    while (calls_of(symbol) <= before && !atomic_load(&party->done))
+        nap();
+}
+
+/* --- what is left ------------------------------------------------------ */
+
+static unsigned entries(const char *folder)
+{
+    DIR *d = opendir(folder);
+    unsigned n = 0;
+
+    require(d, "a folder can't be read");
+    for (const struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static unsigned fds_before, threads_before;
+
+/* A thread that was joined, or a lookup that was left behind, takes a moment
+ * to go; a leak stays. */
+static void look_for_leaks(void)
+{
+    static const int naps = 25000; /* 5 s */
+    unsigned fds = 0, threads = 0;
+
+    for (int i = 0; i < naps; i++) {
+        fds = entries("/proc/self/fd");
+        threads = entries("/proc/self/task");
+        if (fds == fds_before && threads == threads_before &&
+            allocations() == 0)
+            return;
+        nap();
+    }
+    violation("left behind: %d fds, %d threads, %ld allocations",
+              (int)fds - (int)fds_before, (int)threads - (int)threads_before,
+              allocations());
+}
+
+/* A socket file may stay where it could not be looked at, or removed. */
+static void look_for_files(void)
+{
+    const struct fault *fault = point->fault;
+
+    if (given_up() ||
+        (fault && (fault->symbol == S_UNLINK || fault->symbol == S_LSTAT)))
+        return;
+    if (entries(".") > 0)
+        violation("left behind: a file");
+}
+
+static void no_log(void *arg, const char *line)
+{
+    (void)arg;
+    require(*line, "the library logged an empty line");
+}
+
+static void run_scenario(void *unused)
+{
+    (void)unused;
+    point->scenario->run();
+}
+
+static void note_thread(void *tid)
+{
+    *(pid_t *)tid = gettid();
+}
+
+/* With the first thread a sanitizer may start one of its own, which stays;
+ * ours is waited for until the kernel has forgotten it. */
+static void warm_up(void)
+{
+    struct party party;
+    pid_t tid;
+
+    start(&party, note_thread, &tid);
+    join(&party);
+    while (tgkill(getpid(), tid, 0) == 0)
+        nap();
+}
+
+void run_point(const struct point *what, struct tally *tally)
+{
+    struct party party;
+
+    point = what;
+    warm_up();
+    fds_before = entries("/proc/self/fd");
+    threads_before = entries("/proc/self/task");
+    krait_set_log(no_log, NULL);
+    faults_arm(point, tally);
+    /* In a thread, so that what the library keeps for a thread goes too. */
+    start(&party, run_scenario, NULL);
+    join(&party);
+    look_for_leaks();
+    if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+        violation("LeakSanitizer found a leak");
+    look_for_files();
+}
