@@ -38,8 +38,8 @@ static int talk(krait_sock *s, char **cmd)
 
 int main(int argc, char **argv)
 {
-    krait_addr addr = argc > 1 ? krait_addr_parse(argv[1])
-                               : krait_inet(HOST, PORT);
+    krait_addr addr =
+        argc > 1 ? krait_addr_parse(argv[1]) : krait_inet(HOST, PORT);
     krait_sock *s = krait_socket(AF_INET, SOCK_STREAM, 0);
     char *cmd = NULL;
     int rc = -1;

@@ -28,8 +28,8 @@ static int talk(krait_sock *conn)
 
 int main(int argc, char **argv)
 {
-    krait_addr addr = argc > 1 ? krait_addr_parse(argv[1])
-                               : krait_inet(HOST, PORT);
+    krait_addr addr =
+        argc > 1 ? krait_addr_parse(argv[1]) : krait_inet(HOST, PORT);
     char name[KRAIT_ADDR_TEXT_MAX];
     krait_sock *s, *conn;
 

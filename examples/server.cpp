@@ -21,8 +21,8 @@ static int handle(krait_request *req)
 int main(int argc, char **argv)
 {
     krait_server_options options{};
-    options.address = argc > 1 ? krait_addr_parse(argv[1])
-                               : krait_inet("127.0.0.1", 8001);
+    options.address =
+        argc > 1 ? krait_addr_parse(argv[1]) : krait_inet("127.0.0.1", 8001);
     options.handle = handle;
     options.mode = KRAIT_THREADS;
 

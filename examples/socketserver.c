@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * socketserver.c - the server of server.c as a handler, in threads: any number
- * of clients at once. */
+ * of clients at once. The documentation's own program, to the letter. */
+/* clang-format off */
 #include <krait.h>
 
 static int handle(krait_request *req)
