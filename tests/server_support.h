@@ -8,7 +8,7 @@
 
 #include "support.h"
 
-/* --- handlers ------------------------------------------------------------ */
+/* --- handlers ---------------------------------------------------------- */
 
 /* Answers with what came: a datagram, or all that a connection brings. */
 static inline int echo(krait_request *req)
@@ -43,7 +43,7 @@ static inline bool has_a_waiting_handler(void *unused)
     return is_waiting_call(call);
 }
 
-/* --- the log -------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------- */
 
 struct log {
     atomic_int lines;
@@ -64,7 +64,7 @@ static inline void ignore_signal(int signo)
     (void)signo;
 }
 
-/* --- a server in a thread --------------------------------------------------- */
+/* --- a server in a thread ---------------------------------------------- */
 
 struct serving {
     krait_server *server;
@@ -112,7 +112,7 @@ static inline void stop(struct serving *s)
     assert_int_equal(s->rc, 0);
 }
 
-/* --- clients ------------------------------------------------------------------ */
+/* --- clients ----------------------------------------------------------- */
 
 /* A client with a name of its own, connected, and not endlessly patient. */
 static inline krait_sock *client_of(krait_server *server,

@@ -64,7 +64,7 @@
 /* How long to look for something that is about to happen. */
 #define PATIENCE 30.0
 
-/* --- time ---------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------- */
 
 static inline double now(void)
 {
@@ -112,7 +112,7 @@ static inline bool fd_is_readable(void *fd)
     return poll(&p, 1, 0) == 1;
 }
 
-/* --- checks -------------------------------------------------------------- */
+/* --- checks ------------------------------------------------------------ */
 
 /* -1 with this errno, which krait_errno() remembers and krait_errmsg() can
  * put into words. */
@@ -170,7 +170,7 @@ static inline void check_contains(const char *text, const char *part,
     _fail(file, line);
 }
 
-/* --- skipping ------------------------------------------------------------ */
+/* --- skipping ---------------------------------------------------------- */
 
 static unsigned skipped__; /* tests that the machine could not run */
 
@@ -208,7 +208,7 @@ static inline void needs_threads_after_fork(void)
         skip_because("ThreadSanitizer allows no thread in a forked child");
 }
 
-/* --- what a test owns ----------------------------------------------------- */
+/* --- what a test owns -------------------------------------------------- */
 
 #define OWN_MAX 2048
 
@@ -344,7 +344,7 @@ static inline const char *own_path(const char *name)
     return path;
 }
 
-/* --- threads that can be watched ------------------------------------------ */
+/* --- threads that can be watched --------------------------------------- */
 
 struct task {
     void (*run)(void *arg);
@@ -365,7 +365,7 @@ static inline void *task_main(void *arg)
     return NULL;
 }
 
-/* Runs `run(arg)` in a thread, which the end of the test joins at the latest. */
+/* Runs `run(arg)` in a thread, which is joined at the end of the test. */
 static inline struct task *start(void (*run)(void *arg), void *arg)
 {
     struct task *task = (struct task *)calloc(1, sizeof *task);
@@ -581,7 +581,7 @@ static inline void check_call_fails(struct call *call, int error,
     _fail(file, line);
 }
 
-/* --- transports ------------------------------------------------------------ */
+/* --- transports -------------------------------------------------------- */
 
 struct transport {
     const char *name;
@@ -770,7 +770,7 @@ static inline unsigned char *patterned(size_t len)
     return block;
 }
 
-/* --- running ---------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------- */
 
 struct test {
     const char *name;

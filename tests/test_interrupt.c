@@ -16,7 +16,7 @@ static void interrupt_in_handler(int signo)
     krait_interrupt(from_signal_handler);
 }
 
-/* --- each call that waits, on each transport --------------------------------- */
+/* --- each call that waits, on each transport --------------------------- */
 
 /* Starts a call that waits on `call->sock`, of every kind there is. */
 typedef void begin_waiting(const struct transport *t, struct call *call);
@@ -206,7 +206,7 @@ static void test_close_wakes_connect(void **state)
     closes(transport_of(state), wait_in_connect);
 }
 
-/* --- what interrupt means afterwards ------------------------------------------- */
+/* --- what interrupt means afterwards ----------------------------------- */
 
 static void test_an_interrupted_socket_stays_interrupted(void **state)
 {
@@ -304,7 +304,7 @@ static void test_an_interrupt_keeps_errno(void **state)
     assert_int_equal(errno, ENOTTY);
 }
 
-/* --- many ------------------------------------------------------------------------ */
+/* --- many -------------------------------------------------------------- */
 
 /* Readers, writers and one more kind of reader, all on pair[0]. */
 static void crowd(const struct transport *t, krait_sock *pair[2],
@@ -447,7 +447,7 @@ static void test_who_is_woken_may_close_at_once(void **state)
     }
 }
 
-/* --- stress ------------------------------------------------------------------------ */
+/* --- stress ------------------------------------------------------------ */
 
 /* Threads that call while another, at a random moment, interrupts or closes.
  * A call may end in any way that is right; what counts is that each ends, and

@@ -8,7 +8,7 @@
 
 static const enum krait_mode modes[] = {KRAIT_SERIAL, KRAIT_THREADS};
 
-/* --- requests --------------------------------------------------------------- */
+/* --- requests ---------------------------------------------------------- */
 
 static void test_a_server_answers_its_clients(void **state)
 {
@@ -266,7 +266,7 @@ static void test_the_error_s_line_is_intact_in_handle_error(void **state)
     assert_contains(seen.errmsg, "send");
 }
 
-/* --- the log ------------------------------------------------------------------ */
+/* --- the log ----------------------------------------------------------- */
 
 static void test_by_default_a_failure_is_one_line_in_the_log(void **state)
 {
@@ -339,7 +339,7 @@ static void test_a_handler_s_timeout_is_logged(void **state)
     assert_contains(log.last, "timed out");
 }
 
-/* --- connections that end -------------------------------------------------------- */
+/* --- connections that end ---------------------------------------------- */
 
 static krait_sock *kept_twin;
 
@@ -442,7 +442,7 @@ static void test_clients_that_vanish_do_no_harm(void **state)
     krait_set_log(NULL, NULL);
 }
 
-/* --- datagrams --------------------------------------------------------------------- */
+/* --- datagrams --------------------------------------------------------- */
 
 static void test_an_empty_datagram_is_a_request(void **state)
 {
@@ -511,7 +511,7 @@ static void test_a_sender_without_an_address_gets_no_reply(void **state)
     assert_int_not_equal(reply_fails_with, 0);
 }
 
-/* --- one at a time, and until when ----------------------------------------------------- */
+/* --- one at a time, and until when ------------------------------------- */
 
 static struct seen *timeout_seen; /* handle_timeout gets no user pointer */
 
@@ -591,7 +591,7 @@ static void test_a_shutdown_ends_handle_request(void **state)
     assert_int_equal(s.rc, 0);
 }
 
-/* --- stopping -------------------------------------------------------------------------- */
+/* --- stopping ---------------------------------------------------------- */
 
 static void test_a_shutdown_before_serving_counts(void **state)
 {

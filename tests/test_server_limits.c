@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* --- options -------------------------------------------------------------------- */
+/* --- options ----------------------------------------------------------- */
 
 static void test_options_that_make_no_sense_are_refused(void **state)
 {
@@ -123,7 +123,7 @@ static void test_a_newer_caller_s_struct_is_longer(void **state)
     assert_null_with(krait_server_new_sized(&o.known, sizeof o), E2BIG);
 }
 
-/* --- addresses ------------------------------------------------------------------- */
+/* --- addresses --------------------------------------------------------- */
 
 static void test_port_0_becomes_a_real_one(void **state)
 {
@@ -214,7 +214,7 @@ static void test_a_server_restarts_on_the_same_port(void **state)
     own_server(krait_server_new(&o));
 }
 
-/* --- socket files ------------------------------------------------------------------ */
+/* --- socket files ------------------------------------------------------ */
 
 static bool exists(const char *path)
 {
@@ -337,7 +337,7 @@ static void test_another_s_file_stays(void **state)
     assert_true(exists(path));
 }
 
-/* --- many clients ------------------------------------------------------------------- */
+/* --- many clients ------------------------------------------------------ */
 
 static atomic_int inside, most_inside, served;
 
@@ -787,7 +787,7 @@ static void test_of_rivals_over_a_stale_file_one_serves(void **state)
     }
 }
 
-/* --- nothing left --------------------------------------------------------------------- */
+/* --- nothing left ------------------------------------------------------ */
 
 static void test_an_fd_closed_underneath_ends_serving(void **state)
 {

@@ -178,7 +178,7 @@ extern const size_t talk_count, own_count, serve_count;
 
 /* Runs the point's scenario in this process, and looks at what is left when it
  * has ended. Returns only where all is well. */
-void run_point(const struct point *point, struct tally *tally);
+void run_point(const struct point *what, struct tally *tally);
 
 /* "conv_tcp:recvfrom:3:ENOMEM:retry" */
 void point_name(const struct point *point, char *buf, size_t size);

@@ -502,9 +502,12 @@ static void send_crowd(void *arg)
 {
     krait_sock *s = arg;
 
-    for (unsigned char i = 0; i < CROWD; i++)
-        if (!t_send(s, &i, 1))
+    for (int i = 0; i < CROWD; i++) {
+        unsigned char number = (unsigned char)i;
+
+        if (!t_send(s, &number, 1))
             return;
+    }
 }
 
 static void datagrams_crowd(void)
@@ -518,7 +521,7 @@ static void datagrams_crowd(void)
         return;
     start(&sender, send_crowd, pair[0]);
     wait_for_call(&sender, S_PPOLL, before);
-    for (unsigned char i = 0; i < CROWD; i++) {
+    for (int i = 0; i < CROWD; i++) {
         if (t_recv(pair[1], &got, 1, 0) < 0)
             break;
         require(got == i, "a datagram was lost, doubled or moved");
