@@ -238,7 +238,8 @@ static void say_not_started(int is_taken)
         len -= strlen(prefix);
     }
     say("%.*s%s", (int)len, line,
-        is_taken ? "; or take another address: `make run ADDR=127.0.0.1:9001`"
+        is_taken ? "; or take another address: `krait demo 127.0.0.1:9001`, "
+                   "`make run ADDR=127.0.0.1:9001`"
                  : "");
 }
 

@@ -98,9 +98,8 @@ static inline char *printed(print_fn *print, krait_addr addr)
 
     require(text, "no memory");
     print(addr, text, KRAIT_ADDR_TEXT_MAX);
-    require(strlen(text) < KRAIT_ADDR_TEXT_MAX - 1 ||
-                (krait_addr_family(addr) == AF_UNSPEC && strchr(text, '\\')),
-            "a text was cut");
+    require(krait_addr_error(addr) || strlen(text) < KRAIT_ADDR_TEXT_MAX - 1,
+            "the text of a good address was cut");
     check_printable(text);
     check_cut(print, addr, text);
     return text;
@@ -185,7 +184,7 @@ static inline void check_sockaddr(krait_addr addr)
     free(sa);
 }
 
-/* Whoever is given a bad address fails with its error, and says it in a line. */
+/* Who is given a bad address fails with its error, and says it in one line. */
 static inline void check_bad(krait_addr addr)
 {
     krait_addr out;

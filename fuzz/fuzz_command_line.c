@@ -9,7 +9,7 @@
 #include "fuzz_check.h"
 
 /* The program is no library; this is the one part of it that is needed. */
-#include "../cli/command_line.c"
+#include "../cli/command_line.c" // NOLINT(bugprone-suspicious-include)
 
 static int said;
 

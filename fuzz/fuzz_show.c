@@ -7,7 +7,7 @@
 #include "fuzz_check.h"
 
 /* The program is no library; this is the one part of it that is needed. */
-#include "../cli/show.c"
+#include "../cli/show.c" // NOLINT(bugprone-suspicious-include)
 
 /* Bytes shown in pieces whose lengths are given by `cuts`, into a block of
  * exactly the room that each call may need. */
@@ -15,7 +15,7 @@ static char *shown(const uint8_t *data, size_t size, int raw, uint8_t cuts,
                    size_t *len)
 {
     struct show show = {.raw = raw};
-    char *text = malloc(SHOW_ROOM(size) + SHOW_ROOM(0));
+    char *text = malloc(SHOW_ROOM(size) + SHOW_ROOM((size_t)0));
     size_t n = 0;
 
     require(text, "no memory");
@@ -43,9 +43,9 @@ static char *shown(const uint8_t *data, size_t size, int raw, uint8_t cuts,
     return text;
 }
 
-static int digit(char c)
+static unsigned digit(char c)
 {
-    return c >= 'A' ? c - 'A' + 10 : c - '0';
+    return (unsigned)(c >= 'A' ? c - 'A' + 10 : c - '0');
 }
 
 /* Whether the text, with its \xNN undone, is the bytes. A backslash of the
@@ -56,7 +56,7 @@ static bool undone_is(const char *text, size_t len, const uint8_t *data,
     size_t at = 0;
 
     for (size_t i = 0; i < len; at++) {
-        int c = (unsigned char)text[i++];
+        unsigned c = (unsigned char)text[i++];
 
         if (c == '\\') {
             c = digit(text[i + 1]) << 4 | digit(text[i + 2]);

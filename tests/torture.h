@@ -207,6 +207,9 @@ bool refused(intmax_t rc, const char *ops, int error);
 void give_up(void);
 bool given_up(void);
 
+/* Whether it is this symbol that fails. */
+bool breaks(enum symbol symbol);
+
 /* Whether what fails goes on failing. */
 bool lasting(void);
 

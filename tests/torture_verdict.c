@@ -193,6 +193,11 @@ bool refused(intmax_t rc, const char *ops, int error)
     return true;
 }
 
+bool breaks(enum symbol symbol)
+{
+    return point->fault && point->fault->symbol == symbol;
+}
+
 bool lasting(void)
 {
     return point->mode == FOREVER;
@@ -200,7 +205,7 @@ bool lasting(void)
 
 double patience(void)
 {
-    return lasting() ? 0.15 : 10;
+    return lasting() ? 0.15 : 6; /* less than what counts as hanging */
 }
 
 /* --- watching ---------------------------------------------------------- */
@@ -334,12 +339,8 @@ static void look_for_leaks(void)
 /* A socket file may stay where it could not be looked at, or removed. */
 static void look_for_files(void)
 {
-    const struct fault *fault = point->fault;
-
-    if (given_up() ||
-        (fault && (fault->symbol == S_UNLINK || fault->symbol == S_LSTAT)))
-        return;
-    if (entries(".") > 0)
+    if (!given_up() && !breaks(S_UNLINK) && !breaks(S_LSTAT) &&
+        entries(".") > 0)
         violation("left behind: a file");
 }
 

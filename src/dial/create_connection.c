@@ -16,7 +16,7 @@ struct attempt {
 static krait_sock *try_connect(const krait_addr *addr, void *arg)
 {
     const struct attempt *a = arg;
-    krait_sock *s = krait_socket(krait_addr_family(*addr), a->type, 0);
+    krait_sock *s = krait__sock_for(addr, a->type);
 
     if (!s || !krait__begin(s, "connect"))
         return NULL;

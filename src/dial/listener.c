@@ -51,7 +51,7 @@ static int bind_and_listen(krait_sock *s, const krait_addr *addr,
 static krait_sock *try_listen(const krait_addr *addr, void *arg)
 {
     const struct attempt *a = arg;
-    krait_sock *s = krait_socket(krait_addr_family(*addr), a->o->type, 0);
+    krait_sock *s = krait__sock_for(addr, a->o->type);
 
     if (!s)
         return NULL;

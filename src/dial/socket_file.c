@@ -53,23 +53,33 @@ static int open_folder(const char *path)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* The locked fd; -1: there is no lock to be had. Then the server starts without:
- * the lock narrows a gap, and to insist on it would let anybody who may open
- * the folder keep servers from starting. */
-static int lock_folder(const char *path)
+/* Waits for the lock: 0, or an errno. */
+static int flock_until(int fd, int64_t deadline)
 {
-    int64_t deadline = krait__deadline(LOCK_PATIENCE);
-    int fd = open_folder(path);
-
-    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK && krait__now() < deadline) {
-            krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
-        } else {
-            close(fd);
-            fd = -1;
-        }
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EINTR &&
+            (errno != EWOULDBLOCK || krait__now() >= deadline))
+            return errno;
+        krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
     }
-    return fd;
+    return 0;
+}
+
+/* 0, with the locked fd; or with -1, where there is no lock to be had: then the
+ * server starts without. The lock narrows a gap, and to insist on it would let
+ * anybody who may open the folder keep servers from starting. A negative code
+ * where there is none for want of fds or memory. */
+static int lock_folder(const char *path, int *fd)
+{
+    int error;
+
+    *fd = open_folder(path);
+    error = *fd < 0 ? errno : flock_until(*fd, krait__deadline(LOCK_PATIENCE));
+    if (error && *fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return error == EMFILE || error == ENFILE || error == ENOMEM ? -error : 0;
 }
 
 /* --- dead or alive ----------------------------------------------------- */
@@ -117,9 +127,12 @@ static int clear(const char *path)
 int krait__place_take(const krait_addr *addr, struct krait__place *place)
 {
     const char *path = path_of(addr);
+    int rc = 0;
 
-    place->lock = path ? lock_folder(path) : -1;
-    return path ? clear(path) : 0;
+    place->lock = -1;
+    if (path)
+        rc = lock_folder(path, &place->lock);
+    return path && rc == 0 ? clear(path) : rc;
 }
 
 void krait__place_leave(struct krait__place *place)

@@ -32,7 +32,8 @@ struct krait__socket_file {
 
 /* Removes the socket file at a Unix address if nobody listens on it. 0; or a
  * negative code, as a bind's: -EADDRINUSE somebody listens, -EEXIST it is no
- * socket, unlink(2)'s. In both cases the place is to be left. */
+ * socket, -EMFILE, -ENFILE, -ENOMEM, unlink(2)'s. In both cases the place is to
+ * be left. */
 int krait__place_take(const krait_addr *addr, struct krait__place *place);
 
 void krait__place_note(const krait_addr *addr, struct krait__socket_file *file);

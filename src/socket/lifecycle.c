@@ -171,26 +171,43 @@ int64_t krait__sock_deadline(krait_sock *s)
 
 /* --- made -------------------------------------------------------------- */
 
-krait_sock *krait_socket(int family, int type, int proto)
+/* A new socket, or NULL and *code. */
+static krait_sock *open_socket(int family, int type, int proto, int *code)
 {
     krait_sock *s = krait__sock_new(-1, family, type, proto);
     struct krait__op op = {
         .kind = KRAIT__SOCKET,
         .arg = {family, type, proto},
     };
-    ssize_t fd;
 
-    if (!s) {
-        krait__fail_at("socket", -ENOMEM, NULL);
-        return NULL;
-    }
-    fd = krait__perform(&op, KRAIT__NEVER);
-    if (fd < 0) {
+    *code = s ? (int)krait__perform(&op, KRAIT__NEVER) : -ENOMEM;
+    if (*code < 0) {
         krait__sock_discard(s);
-        krait__fail_at("socket", (int)fd, NULL);
         return NULL;
     }
-    s->h.fd = (int)fd;
+    s->h.fd = *code;
+    return s;
+}
+
+krait_sock *krait_socket(int family, int type, int proto)
+{
+    int code;
+    krait_sock *s = open_socket(family, type, proto, &code);
+
+    if (!s)
+        krait__fail_at("socket", code, NULL);
+    return s;
+}
+
+krait_sock *krait__sock_for(const krait_addr *addr, int type)
+{
+    krait_addr named = *addr;
+    int code;
+    krait_sock *s = open_socket(krait_addr_family(*addr), type, 0, &code);
+
+    named.type_ = (unsigned char)type;
+    if (!s)
+        krait__fail_at("socket", code, &named);
     return s;
 }
 
