@@ -246,12 +246,16 @@ static void say_not_started(int is_taken)
 /* --- the whole --------------------------------------------------------- */
 
 /* With the server's lines being followed. */
-static struct dialogue_end talk_to_server(void)
+static struct dialogue_end talk_to_server(const struct serve_options *options)
 {
+    /* Where the user wants it; only a port 0 is the server's to tell. */
+    krait_addr address = krait_addr_port(options->address) == 0
+                             ? krait_addr_parse(server.address)
+                             : options->address;
     struct dialogue_end end = {.status = STATUS_FAILED};
     krait_sock *sock;
 
-    sock = connect_to(krait_addr_parse(server.address), 0);
+    sock = connect_to(address, 0);
     if (!sock) {
         end.status = say_failure();
         return end;
@@ -261,7 +265,7 @@ static struct dialogue_end talk_to_server(void)
     return end;
 }
 
-static int run_client(void)
+static int run_client(const struct serve_options *options)
 {
     struct dialogue_end end;
     pthread_t follower;
@@ -274,7 +278,7 @@ static int run_client(void)
         reap_server(1);
         return STATUS_FAILED;
     }
-    end = talk_to_server();
+    end = talk_to_server(options);
     if (!end.peer_left)
         atomic_store(&server.expected, 1);
     kill(server.pid, SIGTERM);
@@ -308,7 +312,7 @@ static int demo(struct serve_options *options)
         reap_server(1);
         return STATUS_STDIO;
     }
-    status = run_client();
+    status = run_client(options);
     screen_close();
     return status;
 }

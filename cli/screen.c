@@ -41,6 +41,7 @@ static struct {
     const char *prompt;
     EditLine *editor; /* NULL: plain lines */
     History *history;
+    int typed;         /* stdin is a terminal */
     int to_terminal;   /* stdout is one */
     int shares_stderr; /* stderr is one too: the same */
     int colours;
@@ -420,7 +421,10 @@ static const char *plain_line(size_t *len, int *error)
         emit_text("\n");
         return NULL;
     }
-    emit_shown(&show, line, *len);
+    if (screen.typed) /* the terminal has shown it */
+        screen.at_line_start = 1;
+    else
+        emit_shown(&show, line, *len);
     return line;
 }
 
@@ -437,7 +441,8 @@ int screen_open(const char *prompt)
                      layout_terminal_is_capable();
     screen.answer.raw = !screen.to_terminal;
     screen.at_line_start = 1;
-    if (isatty(STDIN_FILENO) && screen.to_terminal && open_editor() < 0)
+    screen.typed = isatty(STDIN_FILENO);
+    if (screen.typed && screen.to_terminal && open_editor() < 0)
         return -1;
     say_through(say_line);
     return 0;

@@ -153,8 +153,14 @@ static int put_line(const char *before, const char *text)
     return rc;
 }
 
+/* Somebody reads what is printed, here or in `krait demo`. */
+static int for_eyes(void)
+{
+    return out.is_terminal || options.in_demo;
+}
+
 /* What a client has sent. Not to a terminal: byte for byte. To a terminal:
- * made harmless, and each client on lines of its own. */
+ * made harmless. For eyes each client is on lines of its own. */
 static int put_piece(struct talk *talk, const char *data, size_t len)
 {
     int rc = 0;
@@ -165,9 +171,9 @@ static int put_piece(struct talk *talk, const char *data, size_t len)
     if (out.is_terminal) {
         len = show_bytes(&talk->show, data, len, talk->shown);
         data = talk->shown;
-        if (len > 0 && out.last_talk != talk && !out.at_line_start)
-            rc = put("\n", 1);
     }
+    if (for_eyes() && len > 0 && out.last_talk != talk && !out.at_line_start)
+        rc = put("\n", 1);
     if (rc == 0)
         rc = put(data, len);
     if (len > 0)
@@ -187,6 +193,8 @@ static void put_rest(struct talk *talk)
     pthread_mutex_lock(&out.lock);
     len = show_rest(&talk->show, rest);
     put(rest, len);
+    if (options.in_demo && !out.at_line_start)
+        put("\n", 1); /* it is shown by lines there */
     out.last_talk = NULL;
     pthread_mutex_unlock(&out.lock);
 }

@@ -116,6 +116,17 @@ class Program:
 
     def signal(self, number):
         self.process.send_signal(number)
+        if "thread" in os.environ.get("KRAIT_SANITIZE", ""):
+            self.signal_again(number)
+
+    def signal_again(self, number):
+        """gcc's ThreadSanitizer takes a signal that comes just before ppoll,
+        and keeps it from the program while that waits; the next one frees it.
+        A signal that was not kept changes nothing by coming twice."""
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(number)
 
     def status(self):
         return self.process.wait(PATIENCE)

@@ -96,10 +96,10 @@ KRAIT_API int krait_addr_port(krait_addr addr);
  * `buf`, always with a NUL, cut to `size`. Returns buf. */
 KRAIT_API char *krait_addr_host(krait_addr addr, char *buf, size_t size);
 
-/* The whole as text, which krait_addr_parse reads back (but for bytes that don't
- * print, shown as \xNN, the unnamed Unix address, and hosts that are called
- * "unix", "tcp", "udp" or "seqpacket"). As krait_addr_host. A bad address gives the
- * text that it was made from. */
+/* The whole as text, which krait_addr_parse reads back (but for bytes that
+ * don't print, shown as \xNN, the unnamed Unix address, and hosts that are
+ * called "unix", "tcp", "udp" or "seqpacket"). As krait_addr_host. A bad
+ * address gives the text that it was made from. */
 KRAIT_API char *krait_addr_text(krait_addr addr, char *buf, size_t size);
 
 /* For foreign code: copies the socket address, at most `*len` bytes, and sets

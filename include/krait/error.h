@@ -60,7 +60,8 @@ KRAIT_API void krait_perror(const char *what);
 
 /* Where the library's own few lines go (the default handle_error's): `fn` gets
  * each without its newline, in the thread that has something to say, perhaps
- * in several at once. NULL: back to stderr. The library prints nothing else.
+ * in several at once. NULL, the default: to stderr, with "krait: " before it.
+ * The library prints nothing else.
  * Set it before threads are started. */
 typedef void krait_log_fn(void *arg, const char *line);
 KRAIT_API void krait_set_log(krait_log_fn *fn, void *arg);

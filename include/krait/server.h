@@ -99,11 +99,12 @@ typedef struct krait_server_options {
 #define KRAIT_MAX_THREADS 1024
 #define KRAIT_MAX_PACKET  65536 /* no UDP datagram is longer */
 
-/* Makes a server and starts to listen (Python's bind_and_activate). The
- * options are copied. NULL and errno: EINVAL (no handle, a number below 0 or
- * beyond reason), E2BIG (set is what this older library does not know), ENOTSUP (mode, type), ENOMEM, EMFILE, and krait_bind's. Waits only for name
- * resolution. (Other languages: krait_server_new_sized, where `size` is that
- * of their struct.) */
+/* Makes a server and starts to listen (Python's bind_and_activate). The options
+ * are copied. NULL and errno: EINVAL (no handle, a number below 0 or beyond
+ * reason), E2BIG (set is what this older library does not know), ENOTSUP (mode,
+ * type), ENOMEM, EMFILE, and krait_bind's. Waits only for name resolution.
+ * (Other languages: krait_server_new_sized, where `size` is that of their
+ * struct.) */
 KRAIT_API krait_server *krait_server_new_sized(
     const krait_server_options *options, size_t size);
 

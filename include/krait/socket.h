@@ -118,29 +118,29 @@ KRAIT_API krait_sock *krait_accept(krait_sock *s, krait_addr *peer);
  * With timeout 0 the name is resolved first, which may take a while, as in
  * Python; then EINPROGRESS says that the connection is under way. After a
  * timeout the attempt goes on in the kernel, and connecting again waits for it.
- * Errors: ECONNREFUSED, ENETUNREACH, EHOSTUNREACH (which krait_errdomain tells from
- * name resolution), EADDRNOTAVAIL, EISCONN, EALREADY, ENOENT, EACCES:
+ * Errors: ECONNREFUSED, ENETUNREACH, EHOSTUNREACH (which krait_errdomain tells
+ * from name resolution), EADDRNOTAVAIL, EISCONN, EALREADY, ENOENT, EACCES:
  * connect(2). */
 KRAIT_API int krait_connect(krait_sock *s, krait_addr addr);
 
 /* Python's connect_ex: 0 or the errno, as a positive number. */
 KRAIT_API int krait_connect_ex(krait_sock *s, krait_addr addr);
 
-/* Receives at most `len` bytes. Returns how many; 0 when the peer has
- * finished (or sent an empty datagram or record, or len and flags are 0).
- * Flags: MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE as recv(2); MSG_DONTWAIT: this
+/* Receives at most `len` bytes. Returns how many; 0 when the peer has finished
+ * (or sent an empty datagram or record, or len and flags are 0). Flags:
+ * MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE as recv(2); MSG_DONTWAIT: this
  * call does not wait; MSG_WAITALL (streams): goes on until `len` bytes, the
- * end, the urgent mark, an error or the timeout, and returns what came until then, if
- * anything, keeping the error for the next call. Errors: ECONNRESET, ENOTCONN,
- * ECONNREFUSED (datagrams: the peer's ICMP), ENOMEM: recv(2). */
+ * end, the urgent mark, an error or the timeout, and returns what came until
+ * then, if anything, keeping the error for the next call. Errors: ECONNRESET,
+ * ENOTCONN, ECONNREFUSED (datagrams: the peer's ICMP), ENOMEM: recv(2). */
 KRAIT_API ssize_t krait_recv(krait_sock *s, void *buf, size_t len, int flags);
 
 /* Sends at most `len` bytes. Returns how many the kernel took. Without a
  * timeout a stream takes them all, as a blocking send(2) does; with one, what
  * fits at once after the wait, as Python does. Datagrams and records go whole
- * or not at all. An error after some bytes were taken is kept for the next
- * call (the signal hook's verdict and the timeout just end this one). Errors: EPIPE, ECONNRESET, ENOTCONN, EDESTADDRREQ, EMSGSIZE, ENOBUFS:
- * send(2). */
+ * or not at all. An error after some bytes were taken is kept for the next call
+ * (the signal hook's verdict and the timeout just end this one). Errors: EPIPE,
+ * ECONNRESET, ENOTCONN, EDESTADDRREQ, EMSGSIZE, ENOBUFS: send(2). */
 KRAIT_API ssize_t krait_send(krait_sock *s, const void *buf, size_t len,
                              int flags);
 
@@ -160,8 +160,8 @@ KRAIT_API int krait_sendstr(krait_sock *s, const char *text);
 KRAIT_API ssize_t krait_recvfrom(krait_sock *s, void *buf, size_t len,
                                  int flags, krait_addr *from);
 
-/* krait_send to `to`. A name is resolved under the same deadline; where the call
- * must not wait (timeout 0), as krait_connect does it. */
+/* krait_send to `to`. A name is resolved under the same deadline; where the
+ * call must not wait (timeout 0), as krait_connect does it. */
 KRAIT_API ssize_t krait_sendto(krait_sock *s, const void *buf, size_t len,
                                int flags, krait_addr to);
 

@@ -70,12 +70,17 @@ static void describe(const void *subject, char *buf, size_t size)
     krait_addr_text(addr, buf, size);
 }
 
+int krait__fail_because(const char *op, int code, const char *reason,
+                        const krait_addr *addr)
+{
+    return krait__fail(op, code, reason, describe, addr,
+                       addr ? sizeof *addr : 0);
+}
+
 int krait__fail_at(const char *op, int code, const krait_addr *addr)
 {
-    if (!addr)
-        return krait__fail(op, code, NULL, NULL, NULL, 0);
-    return krait__fail(op, code, krait__addr_reason(addr), describe, addr,
-                       sizeof *addr);
+    return krait__fail_because(op, code, addr ? krait__addr_reason(addr) : NULL,
+                               addr);
 }
 
 /* --- made -------------------------------------------------------------- */

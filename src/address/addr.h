@@ -50,6 +50,10 @@ const char *krait__addr_reason(const krait_addr *addr);
  * and reason. NULL: no subject. */
 int krait__fail_at(const char *op, int code, const krait_addr *addr);
 
+/* The same, with the reason in words (NULL: the code's own). */
+int krait__fail_because(const char *op, int code, const char *reason,
+                        const krait_addr *addr);
+
 /* krait_addr_resolve from inside: `h`, which may be NULL, can be interrupted
  * by `bits`. `any` is what an empty host becomes: true, the wildcard address
  * (IPv6 first, for a dual-stack socket); false, the loopback. Returns how many

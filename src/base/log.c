@@ -10,7 +10,7 @@
 static void to_stderr(void *arg, const char *line)
 {
     (void)arg;
-    fprintf(stderr, "%s\n", line);
+    fprintf(stderr, "krait: %s\n", line);
 }
 
 static krait_log_fn *log_fn = to_stderr;

@@ -26,6 +26,14 @@ static int prepare(krait_sock *s, const struct attempt *a)
     return 0;
 }
 
+/* A file that was looked at is known to be live, not just there. */
+static const char *in_use(int code)
+{
+    return code == -EADDRINUSE ? "Address already in use: another program "
+                                 "listens there; `ss -xl` shows it"
+                               : NULL;
+}
+
 /* 0, or -1 with the error set. */
 static int bind_and_listen(krait_sock *s, const krait_addr *addr,
                            const struct attempt *a)
@@ -38,7 +46,7 @@ static int bind_and_listen(krait_sock *s, const krait_addr *addr,
     if (a->o->unix_cleanup)
         rc = krait__place_take(addr, &place);
     if (rc < 0)
-        krait__fail_at("bind", rc, &named);
+        krait__fail_because("bind", rc, in_use(rc), &named);
     else if (krait_bind(s, *addr) < 0 ||
              (s->h.type != SOCK_DGRAM && krait_listen(s, a->o->backlog) < 0))
         rc = -1;

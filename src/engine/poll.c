@@ -4,9 +4,10 @@
  * the thread's own, through which others wake it.
  *
  * The eventfd is made when a thread waits for the first time, and closed when
- * the thread ends. Where none can be had (EMFILE) the thread still waits, blind:
- * it looks up now and then to see whether it was interrupted, and whether there
- * is an eventfd now. To fail would turn a lack of fds into lost connections.
+ * the thread ends. Where none can be had (EMFILE) the thread still waits,
+ * blind: it looks up now and then to see whether it was interrupted, and
+ * whether there is an eventfd now. To fail would turn a lack of fds into lost
+ * connections.
  *
  * Waking by a signal would spare the eventfd, but no signal is a library's to
  * take; shutdown(2) would hit every process that shares the socket.

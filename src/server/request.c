@@ -177,7 +177,7 @@ static void default_handle_error(krait_request *req)
         why = "the handler said so";
     else if (error == krait_errno())
         why = krait_errmsg();
-    krait__log("krait: a request of %s failed: %s",
+    krait__log("a request of %s failed: %s",
                krait_addr_text(krait_request_peer(req), peer, sizeof peer),
                why);
 }

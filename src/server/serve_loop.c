@@ -61,7 +61,7 @@ void krait__complain(krait_server *server, const char *op, int code,
     if (!news)
         return;
     krait__fail(op, code, NULL, NULL, NULL, 0);
-    krait__log("krait: %s; %s", krait_errmsg(), consequence);
+    krait__log("%s; %s", krait_errmsg(), consequence);
 }
 
 /* After a request could not be taken: 0 where the server goes on. What may
