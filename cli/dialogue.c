@@ -170,16 +170,19 @@ static int say_peer_left(int owed)
 }
 
 /* Says goodbye: the peer sees the end of the stream, and what it still has to
- * say is shown. */
+ * say is shown. Somebody at a terminal who has typed Ctrl-D wants to leave, and
+ * is kept no longer, however much the peer has to say. */
 static void take_leave(double timeout)
 {
     double patience = timeout > 0 ? timeout : FAREWELL;
     int over;
     unsigned long answers = answers_so_far(&over);
+    double end = now() + patience;
 
     if (talk.datagrams || krait_shutdown(talk.sock, SHUT_WR) < 0)
         return;
-    while (!over && await_answer(answers, patience) == 0)
+    while (!over && await_answer(answers, patience) == 0 &&
+           !(screen_is_interactive() && now() > end))
         answers = answers_so_far(&over);
 }
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "cli.h"
@@ -347,6 +348,20 @@ static int run(krait_server *server)
     return rc < 0 ? STATUS_FAILED : STATUS_OK;
 }
 
+/* Each client takes two fds, its connection and its thread's, and the usual
+ * soft limit is 1,024: less than the threads that a server may start. */
+static void raise_fd_limit(void)
+{
+    const rlim_t enough = 2 * KRAIT_MAX_THREADS + 64;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= enough)
+        return;
+    limit.rlim_cur = limit.rlim_max < enough ? limit.rlim_max : enough;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        comment("the limit of open files stays: %s", strerror(errno));
+}
+
 int serve(const struct serve_options *wanted)
 {
     krait_server *server;
@@ -356,6 +371,7 @@ int serve(const struct serve_options *wanted)
     reply_len = strlen(options.reply);
     out.is_terminal = isatty(STDOUT_FILENO);
     catch_signals();
+    raise_fd_limit();
 
     server = open_server();
     if (!server)
