@@ -72,7 +72,7 @@ product: build/Makefile | deps-build
 
 # --- running ---------------------------------------------------------------
 
-# Ctrl-C is a way to leave, and no error.
+# Ctrl-C is a way to leave, and no error of make's.
 run: product
 	@trap : INT; build/krait demo $(if $(ADDR),'$(ADDR)') || \
 		{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }

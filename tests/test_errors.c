@@ -85,6 +85,17 @@ static void test_an_address_in_use_tells_who_to_ask(void **state)
     assert_contains(krait_errmsg(), "ss -ltnp");
 }
 
+static void test_a_udp_port_in_use_tells_who_to_ask(void **state)
+{
+    krait_sock *first = bound(transport_named(INET_DGRAM));
+    krait_sock *second = own(krait_socket(AF_INET, SOCK_DGRAM, 0));
+
+    (void)state;
+    assert_fails(krait_bind(second, krait_getsockname(first)), EADDRINUSE);
+    assert_contains(krait_errmsg(), "bind udp:127.0.0.1:");
+    assert_contains(krait_errmsg(), "ss -lunp");
+}
+
 static void test_a_unix_name_in_use_is_said(void **state)
 {
     const struct transport *t = transport_of(state);
@@ -354,6 +365,7 @@ int main(int argc, char **argv)
         {TEST(test_a_call_that_works_leaves_the_record_alone), ONCE},
         {TEST(test_the_line_is_one_line_without_a_newline), ONCE},
         {TEST(test_an_address_in_use_tells_who_to_ask), ONCE},
+        {TEST(test_a_udp_port_in_use_tells_who_to_ask), ONCE},
         {TEST(test_a_unix_name_in_use_is_said),
          UNIX_STREAM | ABSTRACT_STREAM | UNIX_DGRAM | UNIX_SEQPACKET},
         {TEST(test_an_address_that_is_not_ours_is_said), ONCE},

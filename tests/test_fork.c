@@ -158,6 +158,12 @@ static void test_a_child_forgets_who_waited_in_its_parent(void **state)
     assert_int_equal(call.rc, 1);
 }
 
+static bool is_alone(void *arg)
+{
+    (void)arg;
+    return count_threads() == 1;
+}
+
 static int resolve_a_name(krait_sock *s)
 {
     krait_addr found;
@@ -165,6 +171,14 @@ static int resolve_a_name(krait_sock *s)
     (void)s;
     return krait_addr_resolve(krait_inet("localhost", 1), AF_UNSPEC, 30, &found,
                               1) < 1;
+}
+
+/* The same, in a child that leaves no thread in the middle of its end. */
+static int resolve_and_leave(krait_sock *s)
+{
+    int rc = resolve_a_name(s);
+
+    return rc == 0 && wait_for(is_alone, NULL) ? 0 : 1;
 }
 
 static void test_a_child_resolves_names(void **state)
@@ -175,7 +189,7 @@ static void test_a_child_resolves_names(void **state)
     /* A child that inherits the stack of a thread in the middle of its end,
      * and gives it to a thread of its own, is more than ASan copes with. */
     assert_true(wait_for(nothing_is_left, NULL));
-    expect_success(fork_child(resolve_a_name, NULL));
+    expect_success(fork_child(resolve_and_leave, NULL));
 }
 
 /* What daemons do when they start: the library's own fds go, too. */
@@ -223,6 +237,53 @@ static void test_no_fd_goes_into_another_program(void **state)
     expect_success(fork_child(is_closed_after_exec, pair[1]));
 }
 
+/* Whether one of our fds is the eventfd with that identity; or, with a `found`
+ * of its own, the identity of one. */
+static bool look_for_eventfd(int *id, bool any)
+{
+    char path[64], line[64];
+    bool found = false;
+
+    for (int fd = 0; fd < 64 && !found; fd++) {
+        FILE *info;
+        int seen;
+
+        snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+        info = fopen(path, "r");
+        while (info && !found && fgets(line, sizeof line, info))
+            if (sscanf(line, "eventfd-id: %d", &seen) == 1 &&
+                (any || seen == *id)) {
+                *id = seen;
+                found = true;
+            }
+        if (info)
+            fclose(info);
+    }
+    return found;
+}
+
+static int parents_eventfd;
+
+static int wait_and_look(krait_sock *s)
+{
+    int rc = time_out(s);
+
+    return rc ? rc : look_for_eventfd(&parents_eventfd, false) ? 3 : 0;
+}
+
+/* It would steal the wakes that are meant for its parent. */
+static void test_a_child_waits_on_an_eventfd_of_its_own(void **state)
+{
+    krait_sock *pair[2];
+
+    (void)state;
+    connect_pair(transport_named(INET_STREAM), pair);
+    assert_int_equal(time_out(pair[0]), 0);
+    if (!look_for_eventfd(&parents_eventfd, true))
+        skip_because("this kernel does not tell eventfds apart");
+    expect_success(fork_child(wait_and_look, pair[0]));
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -233,6 +294,7 @@ int main(int argc, char **argv)
         {TEST(test_timeouts_work_in_a_child), EVERY},
         {TEST(test_a_child_forgets_who_waited_in_its_parent), EVERY},
         {TEST(test_a_child_resolves_names), ONCE},
+        {TEST(test_a_child_waits_on_an_eventfd_of_its_own), ONCE},
         {TEST(test_a_daemon_may_close_every_fd), ONCE},
         {TEST(test_no_fd_goes_into_another_program), EVERY},
     };

@@ -46,6 +46,35 @@ static void test_fds_are_close_on_exec_and_never_block(void **state)
     assert_true(flags_of(twin) & O_NONBLOCK);
 }
 
+static void test_a_socketpair_s_fds_are_close_on_exec_too(void **state)
+{
+    krait_sock *pair[2];
+    int i;
+
+    (void)state;
+    assert_works(krait_socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    for (i = 0; i < 2; i++) {
+        own(pair[i]);
+        assert_true(fcntl(krait_fileno(pair[i]), F_GETFD) & FD_CLOEXEC);
+        assert_true(flags_of(pair[i]) & O_NONBLOCK);
+    }
+}
+
+/* O_NONBLOCK belongs to the open file, which another process may share. */
+static void test_a_timeout_holds_where_others_have_made_the_fd_block(
+    void **state)
+{
+    krait_sock *pair[2];
+    char byte;
+
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_settimeout(pair[0], 0.05));
+    assert_int_equal(
+        fcntl(krait_fileno(pair[0]), F_SETFL, flags_of(pair[0]) & ~O_NONBLOCK),
+        0);
+    assert_fails(krait_recv(pair[0], &byte, 1, 0), ETIMEDOUT);
+}
+
 static void test_flags_in_the_type_are_not_the_type(void **state)
 {
     krait_sock *s =
@@ -450,6 +479,8 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         {TEST(test_a_socket_knows_what_it_is), EVERY},
         {TEST(test_fds_are_close_on_exec_and_never_block), EVERY},
+        {TEST(test_a_socketpair_s_fds_are_close_on_exec_too), ONCE},
+        {TEST(test_a_timeout_holds_where_others_have_made_the_fd_block), EVERY},
         {TEST(test_flags_in_the_type_are_not_the_type), ONCE},
         {TEST(test_a_kind_of_socket_that_does_not_exist_is_refused), ONCE},
         {TEST(test_close_of_null_is_fine_and_keeps_errno), ONCE},

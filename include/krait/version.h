@@ -23,8 +23,6 @@
 
 /* On each public function: visible in the shared library. */
 #define KRAIT_API __attribute__((visibility("default")))
-/* On a function whose result must be looked at. */
-#define KRAIT_MUST_CHECK __attribute__((warn_unused_result))
 
 KRAIT_BEGIN_DECLS
 

@@ -41,6 +41,8 @@ static const struct hint {
     {"connect", EAGAIN, "unix:", "the server's queue is full"},
     {"connect", ENETUNREACH, NULL,
      "no route leads there; `ip route` lists them"},
+    {"connect", EINVAL, "[fe80:",
+     "a link-local address needs its interface: [fe80::1%eth0]:80"},
     {"connect", EACCES, "unix:", "the socket file can't be written to"},
     {"connect", EACCES, NULL, "a broadcast address wants SO_BROADCAST"},
     {"socket", ESOCKTNOSUPPORT, "seqpacket:",

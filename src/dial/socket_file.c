@@ -84,7 +84,8 @@ static int lock_folder(const char *path, int *fd)
 
 /* --- dead or alive ----------------------------------------------------- */
 
-/* Any answer but a refusal is a sign of life. */
+/* Any answer but a refusal is a sign of life. What can't even be looked at is
+ * bind's to judge, which says why. */
 static enum state look(const char *path)
 {
     struct krait__failure ignored = {0}, *mine;
@@ -93,7 +94,7 @@ static enum state look(const char *path)
     int error = EIO;
 
     if (lstat(path, &st) < 0)
-        return errno == ENOENT ? FREE : LIVE;
+        return FREE;
     if (!S_ISSOCK(st.st_mode))
         return NO_SOCKET;
     mine = krait__failure_swap(&ignored);

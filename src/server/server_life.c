@@ -41,18 +41,26 @@ static int default_timeout(double *seconds)
     return 0;
 }
 
-static int check_options(krait_server_options *o)
+/* Fills in the defaults. A negative code where that can't be; *why says what an
+ * errno can't, or is NULL. */
+static int check_options(krait_server_options *o, const char **why)
 {
     int named = krait_addr_type(o->address);
 
-    if (!o->handle || o->backlog < 0 || o->max_threads < 0 ||
-        o->max_packet_size > INT_MAX || default_timeout(&o->timeout) < 0 ||
+    *why = "no function to handle requests was given";
+    if (!o->handle)
+        return -EINVAL;
+    *why = "an option is out of its range";
+    if (o->backlog < 0 || o->max_threads < 0 || o->max_packet_size > INT_MAX ||
+        default_timeout(&o->timeout) < 0 ||
         default_timeout(&o->request_timeout) < 0)
         return -EINVAL;
+    *why = "this version serves serially and in threads";
     if (o->mode == KRAIT_MODE_DEFAULT)
         o->mode = KRAIT_THREADS;
     if (o->mode != KRAIT_SERIAL && o->mode != KRAIT_THREADS)
         return -ENOTSUP;
+    *why = NULL;
     if (o->type && named && o->type != named)
         return -EPROTOTYPE;
     if (!o->type)
@@ -113,20 +121,21 @@ krait_server *krait_server_new_sized(const krait_server_options *options,
                                      size_t size)
 {
     krait_server *server = calloc(1, sizeof *server);
+    const char *why = NULL;
     int rc = -ENOMEM;
 
     if (!server)
         goto failed;
     server->slots = -1;
     if ((rc = copy_options(&server->opt, options, size)) < 0 ||
-        (rc = check_options(&server->opt)) < 0)
+        (rc = check_options(&server->opt, &why)) < 0)
         goto failed;
     if (activate(server) == 0)
         return server;
     free_server(server);
     return NULL;
 failed:
-    krait__fail_at("serve", rc, server ? &server->opt.address : NULL);
+    krait__fail_because("serve", rc, why, server ? &server->opt.address : NULL);
     if (server)
         free_server(server);
     return NULL;
