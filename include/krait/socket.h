@@ -171,7 +171,8 @@ KRAIT_API int krait_shutdown(krait_sock *s, int how);
 /* Wakes all who wait on the socket: their calls, and all later ones that may
  * wait, fail with ECANCELED, even where they would not have had to. For ever.
  * The connection is left alone. From any thread and from a signal handler,
- * while the socket is open. EBADF: NULL (errno alone says it). */
+ * while the socket is open; whatever interrupts it must not jump out of it
+ * (longjmp). EBADF: NULL (errno alone says it). */
 KRAIT_API int krait_interrupt(krait_sock *s);
 
 /* --- asking and setting ------------------------------------------------ */
