@@ -65,6 +65,9 @@ krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline,
 /* Remembers the peer, for messages. */
 void krait__sock_set_peer(krait_sock *s, const krait_addr *peer);
 
+/* The peer that is remembered; false: none is. */
+bool krait__sock_peer(krait_sock *s, krait_addr *out);
+
 /* krait_socket for an address: its family, and its name in the error. */
 krait_sock *krait__sock_for(const krait_addr *addr, int type);
 

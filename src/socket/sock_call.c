@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sock_call.c - how a call on a socket begins and ends, and what the socket is
+ * called when it fails.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "socket/sock.h"
+
+bool krait__begin(krait_sock *s, const char *op)
+{
+    if (!s) {
+        krait__fail(op, -EBADF, "no socket (NULL)", NULL, NULL, 0);
+        return false;
+    }
+    if (krait__enter(&s->h))
+        return true;
+    krait__fail(op, -EBADF, "the socket was closed", NULL, NULL, 0);
+    return false;
+}
+
+void krait__sock_set_peer(krait_sock *s, const krait_addr *peer)
+{
+    int family = krait_addr_family(*peer);
+
+    if (family != AF_INET && family != AF_INET6)
+        return;
+    krait__lock(&s->h.lock);
+    memcpy(&s->peer, &peer->u_.sa, peer->len_);
+    s->has_peer = true;
+    krait__handle_unlock(&s->h);
+}
+
+bool krait__sock_peer(krait_sock *s, krait_addr *out)
+{
+    bool has_peer;
+
+    krait__lock(&s->h.lock);
+    has_peer = s->has_peer;
+    if (has_peer)
+        *out = krait_addr_from(&s->peer.sa, s->peer.sa.sa_family == AF_INET
+                                                ? sizeof s->peer.in
+                                                : sizeof s->peer.in6);
+    krait__handle_unlock(&s->h);
+    return has_peer;
+}
+
+static bool ask_name(krait_sock *s, enum krait__kind which, krait_addr *out)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    struct krait__op op = {
+        .kind = which,
+        .h = &s->h,
+        .addr = (struct sockaddr *)&sa,
+        .alen = &len,
+    };
+
+    if (krait__perform(&op, KRAIT__NEVER) < 0)
+        return false;
+    *out = krait_addr_from((struct sockaddr *)&sa, len);
+    return krait_addr_error(*out) == 0;
+}
+
+/* An address that says nothing: an unnamed Unix socket, port 0. */
+static bool says_something(krait_addr addr)
+{
+    char host[8];
+
+    return krait_addr_family(addr) == AF_UNIX
+               ? *krait_addr_host(addr, host, sizeof host) != '\0'
+               : krait_addr_port(addr) > 0;
+}
+
+/* What to call the socket in a message: its peer, or else its own end. The
+ * kernel is not asked for that where failing is everyday (EAGAIN). */
+static bool subject_of(krait_sock *s, ssize_t res, krait_addr *out)
+{
+    bool known = krait__sock_peer(s, out);
+
+    if (!known && res != -EAGAIN && !atomic_load(&s->detached))
+        known = (ask_name(s, KRAIT__PEER, out) && says_something(*out)) ||
+                (ask_name(s, KRAIT__NAME, out) && says_something(*out));
+    return known;
+}
+
+ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
+                      const krait_addr *addr)
+{
+    krait_addr subject;
+
+    if (res >= 0) {
+        krait__leave(&s->h);
+        return res;
+    }
+    if (addr)
+        subject = *addr;
+    if (addr || subject_of(s, res, &subject)) {
+        if (subject.type_ == 0 && s->h.type != SOCK_RAW)
+            subject.type_ = s->h.type;
+        krait__fail_at(op, (int)res, &subject);
+    } else {
+        krait__fail_at(op, (int)res, NULL);
+    }
+    krait__leave(&s->h);
+    return -1;
+}
+
+int64_t krait__sock_deadline(krait_sock *s)
+{
+    return krait__deadline(
+        atomic_load_explicit(&s->timeout, memory_order_relaxed));
+}
