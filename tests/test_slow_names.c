@@ -15,8 +15,14 @@ static atomic_int waiting;              /* asked, and not answered */
 static atomic_int addresses;            /* given, and not freed */
 static _Atomic(struct addrinfo *) told; /* the answer; NULL: EAI_AGAIN */
 
-int getaddrinfo(const char *node, const char *service,
-                const struct addrinfo *hints, struct addrinfo **found)
+/* What the linker knows as getaddrinfo and freeaddrinfo. */
+int slow_getaddrinfo(const char *node, const char *service,
+                     const struct addrinfo *hints,
+                     struct addrinfo **found) __asm__("getaddrinfo");
+void slow_freeaddrinfo(struct addrinfo *found) __asm__("freeaddrinfo");
+
+int slow_getaddrinfo(const char *node, const char *service,
+                     const struct addrinfo *hints, struct addrinfo **found)
 {
     struct addrinfo *answer;
 
@@ -35,7 +41,7 @@ int getaddrinfo(const char *node, const char *service,
     return answer ? 0 : EAI_AGAIN;
 }
 
-void freeaddrinfo(struct addrinfo *found)
+void slow_freeaddrinfo(struct addrinfo *found)
 {
     (void)found;
     atomic_fetch_sub(&addresses, 1);
