@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 
-from cli_support import CommandTest, PATIENCE, REPLY, main
+from cli_support import CommandTest, PATIENCE, REPLY, main, needs_signals
 
 
 def reset(sock):
@@ -383,6 +383,7 @@ class Output(CommandTest):
 
 
 class AtATerminal(CommandTest):
+    @needs_signals
     def test_control_bytes_are_shown_and_split_characters_put_together(self):
         path = self.path("socket")
         server = self.terminal("serve", "unix:" + path, columns=100)

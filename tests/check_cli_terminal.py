@@ -10,7 +10,7 @@ import signal
 import termios
 
 from cli_support import (CommandTest, Picture, environment, main,
-                         wait_for)
+                         needs_signals, wait_for)
 
 ASK = "Please input msg:"
 
@@ -114,6 +114,7 @@ class Keyboard(CommandTest):
             self.assertEqual(self.sent(terminal, peer, "世\x7f世界\r"),
                              "世界\n")
 
+    @needs_signals
     def test_typing_ahead_is_not_lost_and_not_echoed_twice(self):
         terminal, peer = self.start()
         terminal.type("one\r")
@@ -140,6 +141,7 @@ class Keyboard(CommandTest):
         terminal.type("!\r")
         self.assertEqual(self.receive(peer, 7), b"typed!\n")
 
+    @needs_signals
     def test_a_window_that_changes_its_size_is_redrawn(self):
         terminal, peer = self.start()
         terminal.type("typed")
@@ -150,6 +152,7 @@ class Keyboard(CommandTest):
         peer.sendall(b"news")
         terminal.await_lines("news", ASK + "typed")
 
+    @needs_signals
     def test_a_suspended_dialogue_goes_on(self):
         terminal, peer = self.start()
         terminal.type("typed")
@@ -160,6 +163,7 @@ class Keyboard(CommandTest):
         terminal.out.expect(b"typed", drawn)
         self.assertEqual(self.sent(terminal, peer, "!\r"), "typed!\n")
 
+    @needs_signals
     def test_the_peers_end_ends_the_prompt(self):
         terminal, peer = self.start()
         terminal.type("typed")
@@ -169,6 +173,7 @@ class Keyboard(CommandTest):
         self.assertIn("krait: the server has closed the connection",
                       str(terminal.picture()))
 
+    @needs_signals
     def test_the_terminal_is_given_back_as_it_was(self):
         for keys, status in (("\x04", 0), ("\x03", 130)):
             listener, address = self.listener()

@@ -14,7 +14,7 @@ import socket
 import time
 
 from cli_support import (CommandTest, PATIENCE, REPLY, await_gone, children,
-                         environment, main)
+                         environment, main, needs_signals)
 
 ANY = "127.0.0.1:0"
 ANSWER = REPLY.decode()
@@ -125,12 +125,14 @@ class Processes(CommandTest):
             self.assertEqual(demo.err.rest(), b"")
             await_gone(server)
 
+    @needs_signals
     def test_a_killed_demo_leaves_no_process(self):
         demo, server = self.demo()
         demo.signal(signal.SIGKILL)
         self.assertEqual(demo.status(), -signal.SIGKILL)
         await_gone(server)
 
+    @needs_signals
     def test_a_killed_demo_leaves_no_socket_file(self):
         path = self.path("socket")
         demo = self.krait("demo", "unix:" + path)
@@ -141,6 +143,7 @@ class Processes(CommandTest):
         await_gone(server)
         self.assertFalse(os.path.exists(path))
 
+    @needs_signals
     def test_the_servers_death_is_said_and_ends_the_client(self):
         for line in (b"", b"x\n"):
             demo, server = self.demo()
@@ -150,10 +153,8 @@ class Processes(CommandTest):
             self.assertEqual(demo.status(), 1)
             demo.err.expect(rb"krait: the server was killed by signal 9")
 
-
+    @needs_signals
     def test_a_stdout_that_nobody_reads_does_not_keep_ctrl_c_waiting(self):
-        if "thread" in os.environ.get("KRAIT_SANITIZE", ""):
-            self.skipTest("TSan holds signals back while a lock is awaited")
         demo = self.krait("demo", ANY)
         demo.out.expect(ASK.encode())
         (server,) = children(demo.process.pid)
@@ -196,6 +197,7 @@ class AtATerminal(CommandTest):
         self.assertEqual(terminal.status(), 0)
         await_gone(server)
 
+    @needs_signals
     def test_ctrl_c_ends_both_with_status_130(self):
         for typed in ("", "typed, not sent"):
             terminal = self.demo()
@@ -210,6 +212,7 @@ class AtATerminal(CommandTest):
             # Where it is stuck, it leaves after five seconds all the same.
             self.assertLess(time.monotonic() - began, 4)
 
+    @needs_signals
     def test_a_closed_terminal_ends_both(self):
         terminal = self.demo()
         (server,) = children(terminal.pid)
