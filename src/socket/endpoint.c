@@ -154,20 +154,12 @@ int krait_connect_ex(krait_sock *s, krait_addr addr)
 static krait_addr name_of(krait_sock *s, const char *what,
                           enum krait__kind which)
 {
-    struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof sa;
-    struct krait__op op = {
-        .kind = which,
-        .addr = (struct sockaddr *)&sa,
-        .alen = &len,
-    };
+    krait_addr name;
 
-    if (!krait__begin(s, what))
-        return krait__addr_bad("", errno, KRAIT__BAD_ERRNO);
-    op.h = &s->h;
-    if (krait__finish(s, what, krait__perform(&op, KRAIT__NEVER), NULL) < 0)
-        return krait__addr_bad("", errno, KRAIT__BAD_ERRNO);
-    return krait_addr_from((struct sockaddr *)&sa, len);
+    if (krait__begin(s, what) &&
+        krait__finish(s, what, krait__sock_name(s, which, &name), NULL) == 0)
+        return name;
+    return krait__addr_bad("", errno, KRAIT__BAD_ERRNO);
 }
 
 krait_addr krait_getsockname(krait_sock *s)

@@ -65,6 +65,10 @@ krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline,
 /* Remembers the peer, for messages. */
 void krait__sock_set_peer(krait_sock *s, const krait_addr *peer);
 
+/* Asks the kernel for the name of an end, KRAIT__NAME or KRAIT__PEER, in a call
+ * that has begun: 0 or a negative code. */
+int krait__sock_name(krait_sock *s, enum krait__kind which, krait_addr *out);
+
 /* The peer that is remembered; false: none is. */
 bool krait__sock_peer(krait_sock *s, krait_addr *out);
 

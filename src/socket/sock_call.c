@@ -46,7 +46,7 @@ bool krait__sock_peer(krait_sock *s, krait_addr *out)
     return has_peer;
 }
 
-static bool ask_name(krait_sock *s, enum krait__kind which, krait_addr *out)
+int krait__sock_name(krait_sock *s, enum krait__kind which, krait_addr *out)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof sa;
@@ -57,20 +57,24 @@ static bool ask_name(krait_sock *s, enum krait__kind which, krait_addr *out)
         .alen = &len,
     };
 
-    if (krait__perform(&op, KRAIT__NEVER) < 0)
-        return false;
-    *out = krait_addr_from((struct sockaddr *)&sa, len);
-    return krait_addr_error(*out) == 0;
+    int rc = (int)krait__perform(&op, KRAIT__NEVER);
+
+    if (rc == 0)
+        *out = krait_addr_from((struct sockaddr *)&sa, len);
+    return rc;
 }
 
-/* An address that says nothing: an unnamed Unix socket, port 0. */
-static bool says_something(krait_addr addr)
+/* False where the kernel doesn't say, or says nothing: an unnamed Unix socket,
+ * port 0. */
+static bool telling_name(krait_sock *s, enum krait__kind which, krait_addr *out)
 {
     char host[8];
 
-    return krait_addr_family(addr) == AF_UNIX
-               ? *krait_addr_host(addr, host, sizeof host) != '\0'
-               : krait_addr_port(addr) > 0;
+    if (krait__sock_name(s, which, out) < 0)
+        return false;
+    return krait_addr_family(*out) == AF_UNIX
+               ? *krait_addr_host(*out, host, sizeof host) != '\0'
+               : krait_addr_port(*out) > 0;
 }
 
 /* What to call the socket in a message: its peer, or else its own end. The
@@ -80,8 +84,8 @@ static bool subject_of(krait_sock *s, ssize_t res, krait_addr *out)
     bool known = krait__sock_peer(s, out);
 
     if (!known && res != -EAGAIN && !atomic_load(&s->detached))
-        known = (ask_name(s, KRAIT__PEER, out) && says_something(*out)) ||
-                (ask_name(s, KRAIT__NAME, out) && says_something(*out));
+        known = telling_name(s, KRAIT__PEER, out) ||
+                telling_name(s, KRAIT__NAME, out);
     return known;
 }
 
