@@ -119,11 +119,15 @@ check-text: | deps-check
 	@tools/check-raw-calls
 	@tools/format --check
 
-# Both read how each file is compiled from the configuration for clang.
-check-tidy: out/clang/Makefile | deps-check
+# Both read how each file is compiled from the configuration for clang, which
+# is made anew: only a build would notice a new file.
+check-list: out/clang/Makefile
+	@cmake out/clang </dev/null >/dev/null
+
+check-tidy: check-list | deps-check
 	@tools/analyse tidy out/clang
 
-check-cppcheck: out/clang/Makefile | deps-check
+check-cppcheck: check-list | deps-check
 	@tools/analyse cppcheck out/clang
 
 format: | deps-check
@@ -141,5 +145,5 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture fuzz coverage check \
-	check-text check-tidy check-cppcheck format install clean \
+	check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

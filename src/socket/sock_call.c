@@ -59,9 +59,10 @@ int krait__sock_name(krait_sock *s, enum krait__kind which, krait_addr *out)
 
     int rc = (int)krait__perform(&op, KRAIT__NEVER);
 
-    if (rc == 0)
-        *out = krait_addr_from((struct sockaddr *)&sa, len);
-    return rc;
+    if (rc < 0)
+        return rc;
+    *out = krait_addr_from((struct sockaddr *)&sa, len);
+    return 0;
 }
 
 /* False where the kernel doesn't say, or says nothing: an unnamed Unix socket,
