@@ -8,11 +8,22 @@
  * and clear.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine/engine.h"
+
+static int look(int fd, short events)
+{
+    struct pollfd pfd = {.fd = fd, .events = events};
+    int rc = poll(&pfd, 1, 0);
+
+    if (rc == 0)
+        errno = EAGAIN;
+    return rc > 0 ? pfd.revents : -1;
+}
 
 static ssize_t attempt(const struct krait__op *op, int fd)
 {
@@ -30,6 +41,8 @@ static ssize_t attempt(const struct krait__op *op, int fd)
         return accept4(fd, op->addr, op->alen, SOCK_NONBLOCK | SOCK_CLOEXEC);
     case KRAIT__CONNECT:
         return connect(fd, op->addr, alen);
+    case KRAIT__POLL:
+        return look(arg[0], (short)arg[1]);
     case KRAIT__SOCKET:
         return socket(arg[0], arg[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, arg[2]);
     case KRAIT__PAIR:

@@ -4,10 +4,10 @@
  * do. Knows base/ only: no fibers, no sockets.
  *
  * An operation is a value. Whoever wants something of the kernel's sockets
- * fills one in and hands it to io/, which decides who performs it. Today that
- * is poll.c, for plain threads: attempt, and where the kernel says that it
- * would have to wait, wait. An engine that takes whole operations (a ring)
- * gets the same value.
+ * fills one in and hands it to io/, which decides who performs it. In a plain
+ * thread that is attempt.c, and where the kernel says that it would have to
+ * wait, poll.c. In a fiber the waiting is an engine's: epoll.c, uring.c. An
+ * engine that takes whole operations (a ring) gets the same value.
  *
  * Results are >= 0 or a negative code (base/failure.h). Times are deadlines
  * (base/deadline.h).
@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/deadline.h"
 #include "base/list.h"
 #include "base/lock.h"
 
@@ -50,7 +51,7 @@ struct krait__handle {
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
     struct krait__lock lock;     /* of `waiters`, and its owner's */
-    struct krait__node *waiters; /* plain threads that wait inside a call */
+    struct krait__node *waiters; /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
 };
 
@@ -95,6 +96,22 @@ static inline void krait__visited(atomic_uint *visitors)
 
 void krait__await_visitors(atomic_uint *visitors);
 
+/* Who waits inside a call, as seen by who marks the handle. On the stack of the
+ * waiting call, and on its handle's list; both under the handle's lock.
+ *
+ * `wake` is called under that lock, perhaps in a signal handler, by any thread,
+ * and more than once; what it wakes looks at the marks again. */
+struct krait__waiter {
+    struct krait__node node; /* first */
+    void (*wake)(struct krait__waiter *w);
+};
+
+/* Onto the handle's list; the marks are looked at after that, not before. */
+void krait__publish(struct krait__handle *h, struct krait__waiter *w);
+
+/* Off it: nobody wakes `w` any more when this returns. */
+void krait__withdraw(struct krait__handle *h, struct krait__waiter *w);
+
 /* Takes NO_IN or NO_OUT back. */
 void krait__handle_unmark(struct krait__handle *h, unsigned bits);
 
@@ -112,6 +129,8 @@ enum krait__kind {
     KRAIT__SEND,    /* buf, len, flags; addr, alen in, or NULL */
     KRAIT__ACCEPT,  /* addr, alen; res is the fd */
     KRAIT__CONNECT, /* addr, alen */
+    KRAIT__POLL,    /* arg: a plain fd, events (poll(2)'s); res is the events
+                     * that came. A thread waits by krait__poll_wait */
     /* never wait */
     KRAIT__SOCKET,   /* arg: family, type, protocol; res is the fd */
     KRAIT__PAIR,     /* arg likewise; buf: int[2] */
@@ -135,9 +154,16 @@ struct krait__op {
     struct sockaddr *addr;
     socklen_t *alen;
     int arg[3];
+
+    /* While an engine has it: */
+    ssize_t res; /* at the end */
+    void (*done)(struct krait__op *op);
+    void *owner;             /* the caller's: a fiber */
+    struct krait__node node; /* the engine's own, like the rest */
+    unsigned state;
 };
 
-/* --- engines ----------------------------------------------------------- */
+/* --- in threads --------------------------------------------------------- */
 
 /* One system call for the operation; never waits. -EAGAIN: it would have to;
  * a connect says -EINPROGRESS or -EALREADY. -EINTR: a signal. Flags go to the
@@ -151,5 +177,63 @@ ssize_t krait__attempt(const struct krait__op *op);
  * and can turn out wrong: attempt again. */
 int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
                      short events, int64_t until);
+
+/* --- engines ------------------------------------------------------------ */
+
+/* What waits for many operations at a time, for one thread: its owner, who made
+ * it and makes all calls here but `wake`.
+ *
+ * An operation that was submitted stays where it is, with all that it points
+ * at, until it is done. `done` is called exactly once, with `res` set, from
+ * inside wait() or cancel(), and may submit and cancel others; it must not
+ * call wait(). The caller of a socket operation holds a reference to its handle
+ * until then.
+ *
+ * Engines know no deadlines, no marks and no fibers: who wants an operation to
+ * end early cancels it. Flags reach them only where they mean what they mean
+ * in one system call. */
+struct krait__engine {
+    const char *name; /* "epoll", "io_uring" */
+
+    /* The kinds that it performs whole, as bits (1 << kind): results are those
+     * of krait__attempt on a socket that may wait, never -EAGAIN. Every engine
+     * takes POLL, with poll(2)'s meaning: a condition that holds already is
+     * reported. Of sockets it is asked for streams without flags or address
+     * only. */
+    unsigned takes;
+
+    /* Begins. 0: it is pending, and done() will be called. A negative code: it
+     * was not begun (-ENOMEM; POLL: -EBADF, -EPERM where the fd can't be
+     * waited for). */
+    int (*submit)(struct krait__engine *engine, struct krait__op *op);
+
+    /* Asks a pending operation to end soon: with -ECANCELED, nothing having
+     * happened to the socket, or with its real result where that won. More than
+     * once is fine. */
+    void (*cancel)(struct krait__engine *engine, struct krait__op *op);
+
+    /* Begins what was submitted, sleeps until something is done or `until`
+     * comes (AT_ONCE: doesn't sleep) or wake() was called, and calls done()
+     * for at most `budget` operations. Returns how many; -EINTR where a signal
+     * came. May return 0 at any time. */
+    int (*wait)(struct krait__engine *engine, int64_t until, unsigned budget);
+
+    /* Ends a wait() that sleeps, or else the next one, at once. From any thread
+     * and from signal handlers; one write(2). */
+    void (*wake)(struct krait__engine *engine);
+
+    /* With nothing pending. */
+    void (*destroy)(struct krait__engine *engine);
+
+    /* In the child of a fork, of which the owner is the only thread: gives up
+     * what is shared with the parent, and touches none of it. NULL: nothing to
+     * do. The engine is not used again. */
+    void (*abandon)(struct krait__engine *engine);
+};
+
+/* The engines: NULL, and *code why not (-ENOSYS, -EPERM: the kernel or its
+ * policy has none; -EMFILE, -ENOMEM). For the calling thread. */
+struct krait__engine *krait__epoll_new(int *code);
+struct krait__engine *krait__uring_new(int *code);
 
 #endif

@@ -2,12 +2,12 @@
  *
  * handle.c - the life of a handle: who is inside, who is the last to leave.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
 #include "engine/engine.h"
-#include "engine/waiter.h"
 
 /* --- forks ------------------------------------------------------------- */
 
@@ -112,6 +112,51 @@ void krait__await_visitors(atomic_uint *visitors)
         nanosleep(&moment, NULL);
 }
 
+/* --- the list of those who wait ----------------------------------------- */
+
+void krait__handle_unlock(struct krait__handle *h)
+{
+    while (krait__unlock(&h->lock)) {
+        if (!krait__lock_or_flag(&h->lock))
+            return;
+        for (struct krait__node *n = h->waiters; n; n = n->next) {
+            struct krait__waiter *w = (struct krait__waiter *)n;
+
+            w->wake(w);
+        }
+    }
+}
+
+/* From signal handlers too. */
+static void wake_waiters(struct krait__handle *h)
+{
+    int saved = errno;
+
+    if (krait__lock_or_flag(&h->lock)) {
+        /* The flag for ourselves: unlocking does the work, and does it for
+         * everybody. */
+        krait__lock_or_flag(&h->lock);
+        krait__handle_unlock(h);
+    }
+    errno = saved;
+}
+
+void krait__publish(struct krait__handle *h, struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    krait__list_add(&h->waiters, &w->node);
+    krait__handle_unlock(h);
+}
+
+void krait__withdraw(struct krait__handle *h, struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    krait__list_remove(&w->node);
+    krait__handle_unlock(h);
+}
+
+/* --- marks -------------------------------------------------------------- */
+
 void krait__handle_mark(struct krait__handle *h, unsigned bits)
 {
     adopt(h);
@@ -120,7 +165,7 @@ void krait__handle_mark(struct krait__handle *h, unsigned bits)
      * for the mark then. The list's lock orders the two, so that one of them
      * sees the other. */
     atomic_fetch_or_explicit(&h->state, bits, memory_order_release);
-    krait__wake_waiters(h);
+    wake_waiters(h);
     krait__visited(&h->visitors);
 }
 

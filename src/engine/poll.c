@@ -21,7 +21,6 @@
 #include "base/deadline.h"
 #include "base/failure.h"
 #include "engine/engine.h"
-#include "engine/waiter.h"
 
 /* How long a thread without an eventfd waits before it looks up: from the first
  * to the last, doubling. What an interrupt may come late, against what a
@@ -70,42 +69,23 @@ static int thread_fd(void)
     return own_fd;
 }
 
-/* --- the list of a handle's waiters ------------------------------------ */
+/* --- waking, and being woken ------------------------------------------- */
+
+/* A thread on a handle's list. */
+struct sleeper {
+    struct krait__waiter waiter; /* first */
+    int wake_fd;                 /* the thread's eventfd; -1: it has none, and
+                                  * looks up by itself */
+    bool woken;                  /* wake_fd was written to, and may still be
+                                  * readable */
+};
 
 static void wake(struct krait__waiter *w)
 {
-    if (w->wake_fd >= 0)
-        w->woken = eventfd_write(w->wake_fd, 1) == 0;
-}
+    struct sleeper *s = (struct sleeper *)w;
 
-void krait__handle_unlock(struct krait__handle *h)
-{
-    while (krait__unlock(&h->lock)) {
-        if (!krait__lock_or_flag(&h->lock))
-            return;
-        for (struct krait__node *n = h->waiters; n; n = n->next)
-            wake(KRAIT__OF(n, struct krait__waiter, node));
-    }
-}
-
-void krait__wake_waiters(struct krait__handle *h)
-{
-    int saved = errno;
-
-    if (krait__lock_or_flag(&h->lock)) {
-        /* The flag for ourselves: unlocking does the work, and does it for
-         * everybody. */
-        krait__lock_or_flag(&h->lock);
-        krait__handle_unlock(h);
-    }
-    errno = saved;
-}
-
-static void publish(struct krait__handle *h, struct krait__waiter *w)
-{
-    krait__lock(&h->lock);
-    krait__list_add(&h->waiters, &w->node);
-    krait__handle_unlock(h);
+    if (s->wake_fd >= 0)
+        s->woken = eventfd_write(s->wake_fd, 1) == 0;
 }
 
 /* A wake that was meant for an earlier wait, or came from another process
@@ -115,15 +95,6 @@ static void drain(int wake_fd)
     eventfd_t ignored;
 
     eventfd_read(wake_fd, &ignored);
-}
-
-static void withdraw(struct krait__handle *h, struct krait__waiter *w)
-{
-    krait__lock(&h->lock);
-    krait__list_remove(&w->node);
-    krait__handle_unlock(h);
-    if (w->woken)
-        drain(w->wake_fd);
 }
 
 /* --- waiting ----------------------------------------------------------- */
@@ -176,12 +147,14 @@ static int wait_until(struct krait__handle *h, unsigned bits, int fd,
 static int wait_listed(struct krait__handle *h, unsigned bits, int fd,
                        short events, int wake_fd, int64_t until)
 {
-    struct krait__waiter w = {.wake_fd = wake_fd};
+    struct sleeper s = {.waiter.wake = wake, .wake_fd = wake_fd};
     int got;
 
-    publish(h, &w);
+    krait__publish(h, &s.waiter);
     got = wait_until(h, bits, fd, events, wake_fd, until);
-    withdraw(h, &w);
+    krait__withdraw(h, &s.waiter);
+    if (s.woken)
+        drain(wake_fd);
     return got;
 }
 

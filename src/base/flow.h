@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * flow.h - what belongs to a flow of control: a plain thread, or a fiber.
+ *
+ * Each thread has one of its own; whoever switches between several flows in a
+ * thread (the fibers' scheduler) makes the right one current, and then all of
+ * Krait that asks "who calls?" gets the right answer without knowing fibers.
+ */
+#ifndef KRAIT__FLOW_H
+#define KRAIT__FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct krait__failure;
+struct krait_deadline;
+
+struct krait__flow {
+    struct krait__failure *failure; /* the last failure's record; NULL: the
+                                     * flow's own, made when it is needed */
+    struct krait__failure *own;     /* on the heap; NULL: none yet, or the
+                                     * thread's */
+    char *line;                     /* krait_errmsg's, likewise */
+    struct krait_deadline *scope;   /* the innermost deadline scope */
+    bool is_fiber;
+};
+
+/* The caller's. */
+struct krait__flow *krait__flow(void);
+
+/* Makes `flow` the calling thread's current one; NULL: the thread's own. */
+void krait__flow_enter(struct krait__flow *flow);
+
+/* Frees what a flow that has ended kept. */
+void krait__flow_end(struct krait__flow *flow);
+
+/* When the caller's scopes end: the earliest; KRAIT__NEVER where there is
+ * none. */
+int64_t krait__scope_deadline(void);
+
+#endif
