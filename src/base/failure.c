@@ -7,26 +7,44 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/flow.h"
 
 /* An operation, an address (512), an error's text and a hint. */
 enum { LINE_MAX_BYTES = 1024, SUBJECT_TEXT = 512 };
 
 static _Thread_local struct krait__failure own;
-static _Thread_local struct krait__failure *current;
-static _Thread_local char line[LINE_MAX_BYTES];
+static _Thread_local char own_line[LINE_MAX_BYTES];
 
 static struct krait__failure *here(void)
 {
-    return current ? current : &own;
+    struct krait__flow *flow = krait__flow();
+
+    return flow->failure ? flow->failure : &own;
 }
 
 struct krait__failure *krait__failure_swap(struct krait__failure *mine)
 {
-    struct krait__failure *before = current;
+    struct krait__flow *flow = krait__flow();
+    struct krait__failure *before = flow->failure;
 
-    current = mine;
+    flow->failure = mine;
     return before;
+}
+
+/* A fiber's line is its own, since it may wait while it holds it; few fibers
+ * ever need one. Without memory for it they share their thread's. */
+static char *line_here(void)
+{
+    struct krait__flow *flow = krait__flow();
+
+    if (!flow->is_fiber)
+        return own_line;
+    if (!flow->line)
+        flow->line = malloc(LINE_MAX_BYTES);
+    return flow->line ? flow->line : own_line;
 }
 
 int krait__errno_of(int code)
@@ -114,15 +132,17 @@ const char *krait_errmsg(void)
     char subject[SUBJECT_TEXT] = "", words[128];
     const char *hint;
     int saved = errno;
+    char *line;
 
     if (f->code == 0)
         return "no error";
+    line = line_here();
     if (f->describe)
         f->describe(f->subject, subject, sizeof subject);
     hint = krait__hint(f->op, krait_errno(), subject);
     if (f->reason || krait_errdomain() == KRAIT_ERROR_NAME)
         hint = NULL; /* the cause says it all */
-    snprintf(line, sizeof line, "%s%s%s: %s%s%s", f->op, *subject ? " " : "",
+    snprintf(line, LINE_MAX_BYTES, "%s%s%s: %s%s%s", f->op, *subject ? " " : "",
              subject, cause(f, words, sizeof words), hint ? ": " : "",
              hint ? hint : "");
     errno = saved;

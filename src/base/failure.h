@@ -8,8 +8,7 @@
  *
  * The record holds what the message is made of (the operation, the address as
  * a value), not the message: a failing call in a loop costs a small copy. It
- * belongs to the thread; whoever switches between several flows of control in
- * one thread gives each a record of its own, through krait__failure_swap.
+ * belongs to the flow of control, thread or fiber (base/flow.h).
  */
 #ifndef KRAIT__FAILURE_H
 #define KRAIT__FAILURE_H
@@ -59,8 +58,8 @@ int krait__fail_again(void);
  * -1. */
 int krait__fail_as(const struct krait__failure *noted);
 
-/* Makes `mine` the record of this thread from now on, NULL being the thread's
- * own; returns the one before, likewise. */
+/* Makes `mine` the record of the calling flow from now on; returns the one
+ * before, for swapping back (NULL: a thread's own). */
 struct krait__failure *krait__failure_swap(struct krait__failure *mine);
 
 /* A hint for a failure whose cause a user can do something about; or NULL.

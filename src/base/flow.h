@@ -17,10 +17,9 @@ struct krait_deadline;
 
 struct krait__flow {
     struct krait__failure *failure; /* the last failure's record; NULL: the
-                                     * flow's own, made when it is needed */
-    struct krait__failure *own;     /* on the heap; NULL: none yet, or the
-                                     * thread's */
-    char *line;                     /* krait_errmsg's, likewise */
+                                     * thread's own */
+    char *line;                     /* krait_errmsg's, on the heap; NULL: none
+                                     * yet, or the thread's own */
     struct krait_deadline *scope;   /* the innermost deadline scope */
     bool is_fiber;
 };
