@@ -12,6 +12,7 @@
 #include <krait/version.h> /* which Krait this is */
 #include <krait/error.h>   /* what went wrong, in a line fit to print */
 #include <krait/io.h>      /* what all waiting calls have in common */
+#include <krait/sync.h>    /* mutexes, conditions, semaphores, channels */
 #include <krait/address.h> /* addresses, as values */
 #include <krait/socket.h>  /* sockets: Python's `socket` objects */
 #include <krait/dial.h>    /* connect to a name, whichever address works */

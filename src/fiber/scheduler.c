@@ -391,7 +391,7 @@ void krait__park_anyhow(enum krait_wait what)
     struct krait_fiber *f = current(w);
 
     if (!f) {
-        krait__thread_park(KRAIT__NEVER);
+        krait__thread_park_anyhow();
         return;
     }
     if (!f->woken)
