@@ -27,7 +27,7 @@ const char *krait__fiber_name(struct krait_fiber *f, char *buf)
     for (int i = 0; i < KRAIT__NAME_WORDS; i++) {
         uint64_t word = atomic_load_explicit(&f->name[i], memory_order_relaxed);
 
-        memcpy(buf + i * sizeof word, &word, sizeof word);
+        memcpy(buf + (size_t)i * sizeof word, &word, sizeof word);
     }
     buf[KRAIT_FIBER_NAME_MAX] = '\0';
     return buf;
