@@ -86,6 +86,9 @@ void krait__enroll(struct krait_fiber *f)
 
     krait__list_add(&w->all, &f->all_node);
     krait__count(&w->counts.spawned, 1);
+    /* Born cancelled, where everything else was told to end. */
+    if (w->told)
+        atomic_store(&f->cancelled, true);
     enqueue(w, f);
 }
 

@@ -135,8 +135,6 @@ static int start(struct krait__runtime *rt, int (*fn)(void *arg), void *arg,
                                                 f->stack.low, f->stack.high});
         return -ECANCELED;
     }
-    /* Born cancelled, where everything is to end. */
-    atomic_store(&f->cancelled, atomic_load(&rt->ending));
     *out = f;
     if (w == krait__worker_here()) {
         krait__enroll(f);

@@ -209,8 +209,8 @@ static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
         return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
                                     deadline);
     res = krait__attempt(op);
-    if (res != -EAGAIN)
-        krait__breathe();
+    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
+        krait__breathe(); /* it won't wait now, and may be called in a loop */
     return res;
 }
 
