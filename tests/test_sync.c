@@ -871,6 +871,9 @@ static void test_an_unlock_hands_the_mutex_over(void **state)
 
 /* What a crowd shares. `plain` numbers are guarded by what is tested. */
 struct crowd {
+    void (*run)(void *crowd);
+    krait_group gate; /* so that all begin at once, and get in each other's
+                       * way */
     krait_mutex mutex;
     krait_cond not_empty, not_full;
     krait_sem sem;
@@ -890,14 +893,27 @@ static struct crowd *new_crowd(int n)
     return c;
 }
 
-static void run_crowd(struct crowd *c, void (*run)(void *), int n)
+static void run_with_all(void *arg)
+{
+    struct crowd *c = (struct crowd *)arg;
+
+    krait_group_wait(&c->gate, KRAIT_FOREVER);
+    c->run(c);
+}
+
+static void run_crowd(struct crowd *c, void (*run)(void *))
 {
     struct task *tasks[CROWD];
     int i;
 
-    for (i = 0; i < n; i++)
-        tasks[i] = start(run, c);
-    for (i = 0; i < n; i++)
+    c->run = run;
+    assert_works(krait_group_add(&c->gate, 1));
+    for (i = 0; i < CROWD; i++)
+        tasks[i] = start(run_with_all, c);
+    for (i = 0; i < CROWD; i++)
+        wait_until_parked(tasks[i]);
+    assert_works(krait_group_done(&c->gate));
+    for (i = 0; i < CROWD; i++)
         join(tasks[i]);
     assert_int_equal(atomic_load(&c->wrongs), 0);
 }
@@ -945,7 +961,7 @@ static void test_a_mutex_excludes(void **state)
     struct crowd *c = new_crowd(5000);
 
     (void)state;
-    run_crowd(c, lock_and_count, CROWD);
+    run_crowd(c, lock_and_count);
     assert_int_equal(c->plain, CROWD * c->rounds);
 }
 
@@ -974,7 +990,7 @@ static void test_a_mutex_with_timeouts_is_neither_lost_nor_doubled(void **state)
     struct crowd *c = new_crowd(3000);
 
     (void)state;
-    run_crowd(c, try_lock_and_count, CROWD);
+    run_crowd(c, try_lock_and_count);
     assert_int_equal(c->plain, atomic_load(&c->wins));
     assert_int_equal(atomic_load(&c->wins) + atomic_load(&c->losses),
                      CROWD * c->rounds);
@@ -1122,18 +1138,23 @@ static void get(void *arg)
     }
 }
 
+static void put_or_get(void *arg)
+{
+    struct crowd *c = (struct crowd *)arg;
+
+    if (atomic_fetch_add(&c->given, 1) % 2)
+        put(c);
+    else
+        get(c);
+}
+
 /* One lost signal, and it hangs. */
 static void test_conditions_guard_a_bounded_buffer(void **state)
 {
     struct crowd *c = new_crowd(2000);
-    struct task *tasks[CROWD];
-    int i;
 
     (void)state;
-    for (i = 0; i < CROWD; i++)
-        tasks[i] = start(i % 2 ? put : get, c);
-    for (i = 0; i < CROWD; i++)
-        join(tasks[i]);
+    run_crowd(c, put_or_get);
     assert_int_equal(c->plain, CROWD / 2 * c->rounds);
     assert_int_equal(c->buffered, 0);
     assert_true(c->most <= ROOM);
@@ -1218,7 +1239,7 @@ static void test_a_semaphore_with_timeouts_loses_no_unit(void **state)
     long left = 0;
 
     (void)state;
-    run_crowd(c, take_and_give_units, CROWD);
+    run_crowd(c, take_and_give_units);
     while (krait_sem_wait(&c->sem, 0) == 0)
         left++;
     assert_int_equal(atomic_load(&c->wins) + left, CROWD / 4 * c->rounds);
@@ -1246,7 +1267,7 @@ static void test_a_semaphore_limits(void **state)
 
     (void)state;
     c->sem = some;
-    run_crowd(c, enter_and_leave, CROWD);
+    run_crowd(c, enter_and_leave);
 }
 
 /* --- wait group -------------------------------------------------------- */
