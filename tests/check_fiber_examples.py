@@ -256,6 +256,15 @@ class ChatRoom(OnAnEngine):
             self.assertEqual(member.hears(), b"bob has left\n")
         self.assert_says_nothing_wrong(room)
 
+    def test_a_flood_costs_nobody_who_reads_a_line(self):
+        room, address = self.room()
+        ann = self.enter(room, address, b"ann")
+        bob = self.enter(room, address, b"bob")
+        ann.hears()
+        bob.say(b"\n".join(b"%d" % i for i in range(500)))
+        for i in range(500):
+            self.assertEqual(ann.hears(), b"bob: %d\n" % i)
+
     def test_long_lines_and_what_a_terminal_obeys_are_tamed(self):
         room, address = self.room()
         ann = self.enter(room, address, b"ann")
