@@ -3,7 +3,10 @@
  * test_slow_names.c - a resolver that does not answer, or says anything.
  *
  * This program has a getaddrinfo of its own, which the library's calls come to
- * before libc's. It waits for a gate, and answers with two addresses.
+ * before libc's. It waits for a gate, and answers with two addresses. In fibers
+ * nothing else may stop meanwhile.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -111,7 +114,7 @@ static void test_resolve_without_waiting_does_not_ask(void **state)
     assert_int_equal(atomic_load(&waiting), 0);
 }
 
-/* Begins to connect by name in a thread, and waits until it has asked. */
+/* Begins to connect by name in a task, and waits until it has asked. */
 static void begin(struct call *call)
 {
     call->sock = own(krait_socket(AF_INET, SOCK_STREAM, 0));

@@ -26,7 +26,8 @@ struct krait__parker {
     atomic_uint word;
 };
 
-/* The caller's own; valid while the caller is in its call. */
+/* The caller's own, and the same for as long as the caller lives: a mutex knows
+ * its owner by it. */
 struct krait__parker *krait__parker(void);
 
 /* Waits until unparked, or `until`. `what` is for the statistics. 0: perhaps
@@ -43,6 +44,11 @@ void krait__park_anyhow(enum krait_wait what);
 /* Wakes `p` from its park, this one or its next. From any thread or fiber; not
  * from signal handlers. */
 void krait__unpark(struct krait__parker *p);
+
+/* What a plain thread's park does where a signal has interrupted it: 0: goes
+ * on; else it gives up with -EINTR. NULL: goes on. Set by io, which knows the
+ * signal hook. */
+extern int (*krait__park_interrupted)(void);
 
 /* Before a call that may wait begins: 0; -ECANCELED or -KRAIT__ETIMEOUT where
  * the calling fiber is cancelled, or the caller's scopes have passed. */

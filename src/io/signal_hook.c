@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <krait/io.h>
 
+#include "fiber/park.h"
 #include "io/perform.h"
 
 static int (*hook_fn)(void *arg);
@@ -15,6 +16,8 @@ void krait_set_signal_hook(int (*fn)(void *arg), void *arg)
 {
     hook_fn = fn;
     hook_arg = arg;
+    /* Without a hook fibers needn't be woken for a signal. */
+    krait__park_interrupted = fn ? krait__signal_hook : NULL;
 }
 
 int krait__signal_hook(void)
