@@ -24,6 +24,10 @@ enum {
     SEND_BUFFER = 65536   /* bytes that may lag in the kernel, besides */
 };
 
+/* Seconds before a member may speak again: who floods the room is slowed, or
+ * those who do read would be dropped. The others go on meanwhile. */
+#define PAUSE 0.001
+
 struct line { /* copied into each channel: nobody owns it */
     char text[NICK_MAX + LINE_MAX_BYTES + 32];
 };
@@ -66,8 +70,8 @@ static void say(const struct member *from, const char *verb, const char *what)
 
 static void announce(const struct member *m, const char *what)
 {
-    printf("%s%s\n", m->nick, what);
     say(m, what, "");
+    printf("%s%s\n", m->nick, what);
 }
 
 /* A line from a stranger, without its end and what a terminal would obey.
@@ -125,8 +129,10 @@ static void take_part(struct member *m, FILE *in)
     if (!hear(m->nick, sizeof m->nick, in) || enter(m) < 0)
         return;
     announce(m, " has joined");
-    while (hear(line, sizeof line, in))
+    while (hear(line, sizeof line, in)) {
         say(m, ": ", line);
+        krait_sleep(PAUSE);
+    }
 
     krait_setcancelstate(KRAIT_CANCEL_DISABLE);
     leave(m);

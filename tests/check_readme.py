@@ -76,7 +76,7 @@ class Readme(PageTest):
 
 
 class Fibers(PageTest):
-    """docs/fibers.md."""
+    """docs/fibers.md, and krait_fibers(7)."""
 
     def test_its_first_program_runs(self):
         program = self.compile(programs("docs/fibers.md")[0])
@@ -92,6 +92,13 @@ class Fibers(PageTest):
         for piece in others:
             with self.subTest(piece=piece):
                 self.cc(headers + piece, "-c", "-Wno-unused-function")
+
+    def test_the_manual_s_example_is_a_program(self):
+        path = os.path.join(SOURCE, "man", "krait_fibers.7")
+        with open(path, encoding="utf-8") as page:
+            shown = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed", page.read(),
+                              re.DOTALL | re.MULTILINE)
+        self.compile(shown.group(1))
 
 
 if __name__ == "__main__":
