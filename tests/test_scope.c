@@ -150,8 +150,6 @@ static void test_a_scope_is_that_of_who_began_it(void **state)
     assert_int_equal(thread.err, EINVAL);
 }
 
-#ifdef KRAIT_HAVE_FIBERS
-
 /* --- calls that wait --------------------------------------------------- */
 
 static void test_a_scope_ends_recv(void **state)
@@ -608,8 +606,6 @@ static void test_everybody_s_scope_is_his_own(void **state)
     }
 }
 
-#endif
-
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -621,7 +617,6 @@ int main(int argc, char **argv)
         {TEST(test_a_time_that_is_none_begins_a_scope_without_limit), ONCE},
         {TEST(test_only_the_innermost_scope_can_end), ONCE},
         {TEST(test_a_scope_is_that_of_who_began_it), ONCE},
-#ifdef KRAIT_HAVE_FIBERS
         {TEST(test_a_scope_ends_recv), EVERY},
         {TEST(test_a_scope_ends_recvfrom), DGRAMS},
         {TEST(test_the_earlier_of_scope_and_timeout_ends_a_call), EVERY},
@@ -645,7 +640,6 @@ int main(int argc, char **argv)
         {TEST(test_a_scope_ends_a_sleep), ONCE},
         {TEST(test_everybody_s_scope_is_his_own),
          UNIX_STREAM | INET_STREAM | INET_DGRAM},
-#endif
     };
 
     return run_all(argc, argv, "scope", tests, COUNT(tests));

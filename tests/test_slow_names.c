@@ -105,7 +105,6 @@ static void test_resolve_times_out(void **state)
     answer_late();
 }
 
-#ifdef KRAIT_HAVE_FIBERS
 static void test_a_deadline_scope_holds_for_the_name(void **state)
 {
     krait_deadline d;
@@ -120,7 +119,6 @@ static void test_a_deadline_scope_holds_for_the_name(void **state)
     assert_int_equal(krait_deadline_end(&d), 1);
     answer_late();
 }
-#endif
 
 static void test_resolve_without_waiting_does_not_ask(void **state)
 {
@@ -215,9 +213,7 @@ int main(int argc, char **argv)
         {TEST(test_a_connect_by_name_times_out), ONCE},
         {TEST(test_create_connection_s_timeout_holds_for_the_name), ONCE},
         {TEST(test_resolve_times_out), ONCE},
-#ifdef KRAIT_HAVE_FIBERS
         {TEST(test_a_deadline_scope_holds_for_the_name), ONCE},
-#endif
         {TEST(test_resolve_without_waiting_does_not_ask), ONCE},
         {TEST(test_an_interrupt_ends_a_connect_that_asks_for_a_name), ONCE},
         {TEST(test_a_close_ends_a_connect_that_asks_for_a_name), ONCE},
