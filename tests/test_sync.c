@@ -634,9 +634,9 @@ static void watch_signals(int answer)
     krait_set_signal_hook(count_hook, NULL);
 }
 
-static void signal_task(struct task *task)
+static void nudge(struct task *task)
 {
-    syscall(SYS_tgkill, getpid(), atomic_load(&task->tid), SIGUSR1);
+    signal_task(task, SIGUSR1);
     nap(0.001);
 }
 
@@ -646,9 +646,9 @@ static void goes_on(const struct kind *kind, struct objects *o)
 
     watch_signals(0);
     while (atomic_load(&hook_calls) < 3)
-        signal_task(job->task);
+        nudge(job->task);
     krait_set_signal_hook(NULL, NULL);
-    signal_task(job->task);
+    nudge(job->task);
     assert_works(kind->serve(o));
     join(job->task);
     assert_int_equal(job->rc, kind->good);
@@ -666,7 +666,7 @@ static void is_stopped(const struct kind *kind, struct objects *o)
 
     watch_signals(1);
     while (!atomic_load(&job->task->done))
-        signal_task(job->task);
+        nudge(job->task);
     join(job->task);
     krait_set_signal_hook(NULL, NULL);
     assert_int_equal(job->rc, -1);

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,7 @@ static atomic_bool running;
 static atomic_bool leaving;
 static atomic_uint visitors; /* threads outside, inside a call */
 
-/* --- from outside --------------------------------------------------------- */
+/* --- from outside ------------------------------------------------------ */
 
 struct krait__runtime *krait__runtime_enter(void)
 {
@@ -48,7 +47,7 @@ void krait__runtime_leave(void)
         atomic_fetch_sub(&visitors, 1);
 }
 
-/* --- forks and exits ------------------------------------------------------- */
+/* --- forks and exits --------------------------------------------------- */
 
 /* The child is a plain thread, on the stack of whichever fiber forked; what it
  * shares with its parent (epoll sets, rings) it gives up untouched. */
@@ -96,7 +95,7 @@ static void watch_exit(void)
         atexit(on_exit_begin);
 }
 
-/* --- options ---------------------------------------------------------------- */
+/* --- options ----------------------------------------------------------- */
 
 /* Instrumented code has larger frames. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -160,7 +159,7 @@ static int check_options(krait_run_options *o, const char **why)
     return 0;
 }
 
-/* --- a worker made, and ended ------------------------------------------------ */
+/* --- a worker made, and ended ------------------------------------------ */
 
 static void say_why(struct krait__worker *w, const char *what, int code)
 {
@@ -243,28 +242,12 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* --- the workers' threads ------------------------------------------------------ */
-
-/* The program's signals go to worker 1, if they come to the run-time at all: a
- * fault stays with the thread that made it. */
-static void block_signals(sigset_t *before)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
-                                 SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
-    sigset_t set;
-
-    sigfillset(&set);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&set, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &set, before);
-}
+/* --- the workers' threads ---------------------------------------------- */
 
 static int start_threads(struct krait__runtime *rt)
 {
-    sigset_t before;
     int rc = 0;
 
-    block_signals(&before);
     for (int i = 1; i < rt->nworkers && rc == 0; i++) {
         struct krait__worker *w = &rt->workers[i];
         char name[16];
@@ -276,7 +259,6 @@ static int start_threads(struct krait__runtime *rt)
         snprintf(name, sizeof name, "krait-%d", w->number);
         pthread_setname_np(w->thread, name);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_mutex_lock(&rt->lock);
     while (rt->ready < rt->threads)
         pthread_cond_wait(&rt->changed, &rt->lock);
@@ -306,7 +288,7 @@ static void end_threads(struct krait__runtime *rt)
         pthread_join(rt->workers[i].thread, NULL);
 }
 
-/* --- the run-time --------------------------------------------------------------- */
+/* --- the run-time ------------------------------------------------------ */
 
 static int first_fiber(void *arg)
 {

@@ -10,7 +10,7 @@
 #include "base/options.h"
 #include "fiber/runtime.h"
 
-/* --- made, and gone ------------------------------------------------------ */
+/* --- made, and gone ---------------------------------------------------- */
 
 static void set_name(struct krait_fiber *f, const char *name)
 {
@@ -86,7 +86,7 @@ void krait__fiber_drop(struct krait_fiber *f)
     krait__stack_give(f->worker->runtime->stacks, cache_here(), &stack);
 }
 
-/* --- spawn ---------------------------------------------------------------- */
+/* --- spawn ------------------------------------------------------------- */
 
 /* Where to run it; NULL: there is no such worker. */
 static struct krait__worker *choose_worker(struct krait__runtime *rt,
@@ -177,7 +177,7 @@ krait_fiber *krait_spawn_sized(int (*fn)(void *arg), void *arg,
     return f;
 }
 
-/* --- join, release, cancel ------------------------------------------------ */
+/* --- join, release, cancel --------------------------------------------- */
 
 static int begin_join(struct krait_fiber *f)
 {
@@ -291,7 +291,7 @@ enum krait_cancel_state krait_setcancelstate(enum krait_cancel_state state)
     return was ? KRAIT_CANCEL_DISABLE : KRAIT_CANCEL_ENABLE;
 }
 
-/* --- sleep ----------------------------------------------------------------- */
+/* --- sleep ------------------------------------------------------------- */
 
 int krait_sleep(double seconds)
 {

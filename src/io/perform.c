@@ -15,7 +15,7 @@
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
 
-/* --- who waits, and how -------------------------------------------------- */
+/* --- who waits, and how ------------------------------------------------ */
 
 static int64_t within_scope(int64_t deadline)
 {
