@@ -502,6 +502,9 @@ static inline bool is_waiting_call(long number)
 #ifdef SYS_epoll_pwait2
         SYS_epoll_pwait2,
 #endif
+#ifdef SYS_io_uring_enter
+        SYS_io_uring_enter,
+#endif
         SYS_ppoll,        SYS_pselect6,        SYS_epoll_pwait,
         SYS_nanosleep,    SYS_clock_nanosleep,
     };

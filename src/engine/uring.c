@@ -107,13 +107,24 @@ static struct io_uring_sqe *room(struct uring_engine *e)
     return sqe;
 }
 
+/* The events to ask the kernel for. A wake-up that says PRI is no wake-up to
+ * io_uring (its IO_ASYNC_POLL_COMMON; seen in 6.18), and who waits for urgent
+ * data alone would wait for ever. Sockets say RDBAND in the same breath, and it
+ * never holds by itself where nothing urgent is there. */
+static unsigned events_for(const struct krait__op *op)
+{
+    unsigned asked = (unsigned short)op->arg[1];
+
+    return asked & POLLPRI ? asked | POLLRDBAND : asked;
+}
+
 static void fill_start(struct io_uring_sqe *sqe, struct krait__op *op)
 {
     /* The most that one call transfers, as the kernel's own calls have it. */
     size_t len = op->len < INT_MAX ? op->len : INT_MAX;
 
     if (op->kind == KRAIT__POLL)
-        io_uring_prep_poll_add(sqe, op->arg[0], (unsigned short)op->arg[1]);
+        io_uring_prep_poll_add(sqe, op->arg[0], events_for(op));
     else if (op->state & STAND_IN)
         io_uring_prep_poll_add(sqe, op->h->fd,
                                op->kind == KRAIT__RECV ? POLLIN : POLLOUT);
@@ -211,8 +222,8 @@ static int what_came(const struct krait__op *op, int said)
 
     if (!(asked & ~plain))
         return said & (asked | POLLERR | POLLHUP | POLLNVAL);
-    /* What wakes a socket's readers says PRI and RDBAND too, and io_uring
-     * passes that on without looking (seen in 6.18). */
+    /* io_uring passes on what the wake-up said, without looking; and what wakes
+     * a socket's readers says PRI and RDBAND of all data. */
     got = (int)krait__attempt(op);
     return got == -EAGAIN ? 0 : got;
 }
