@@ -642,15 +642,15 @@ static void nudge(struct task *task)
 
 static void goes_on(const struct kind *kind, struct objects *o)
 {
-    struct job *job = wait_in_job(kind, o, LONG);
+    struct job *job;
 
     watch_signals(0);
+    job = wait_in_job(kind, o, LONG);
     while (atomic_load(&hook_calls) < 3)
         nudge(job->task);
-    krait_set_signal_hook(NULL, NULL);
-    nudge(job->task);
     assert_works(kind->serve(o));
     join(job->task);
+    krait_set_signal_hook(NULL, NULL);
     assert_int_equal(job->rc, kind->good);
 }
 
@@ -662,9 +662,10 @@ static void test_calls_go_on_after_signals(void **state)
 
 static void is_stopped(const struct kind *kind, struct objects *o)
 {
-    struct job *job = wait_in_job(kind, o, LONG), *late;
+    struct job *job, *late;
 
     watch_signals(1);
+    job = wait_in_job(kind, o, LONG);
     while (!atomic_load(&job->task->done))
         nudge(job->task);
     join(job->task);
