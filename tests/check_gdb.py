@@ -32,15 +32,16 @@ def await_asleep(pid):
 
 
 class Gdb(PeerTest):
-    def stopped(self, *commands):
+    def stopped(self, *commands, at=None):
         """What gdb prints for these, with fiber_server stopped while it serves
-        a client; and the client's address."""
+        a client, when all wait or at a function; and the client's address."""
         args = ["gdb", "-nx", "-q", "-batch", "-ex", "set width 0",
                 "-ex", "set startup-with-shell off",
                 "-ex", "set debuginfod enabled off",
-                "-ex", "handle SIGUSR1 stop print nopass", "-ex", "run",
+                "-ex", "handle SIGUSR1 stop print nopass",
                 "-ex", "source " + SCRIPT]
-        for command in (*commands, "kill"):
+        before = ["break " + at, "run"] if at else ["run"]
+        for command in (*before, *commands, "kill"):
             args += ["-ex", command]
         gdb = self.program(args + ["--args"] + example("fiber_server") +
                            ["127.0.0.1:0"])
@@ -50,9 +51,10 @@ class Gdb(PeerTest):
         with socket.create_connection(("127.0.0.1", int(port)),
                                       PATIENCE) as client:
             client.sendall(b"hello\n")
-            self.assertEqual(client.recv(1024), ANSWER)
-            await_asleep(server)
-            os.kill(server, signal.SIGUSR1)
+            if not at:
+                self.assertEqual(client.recv(1024), ANSWER)
+                await_asleep(server)
+                os.kill(server, signal.SIGUSR1)
             gdb.finish()
             self.err = gdb.err.decode()
             return gdb.out.decode(), "%s:%d" % client.getsockname()
@@ -79,6 +81,13 @@ class Gdb(PeerTest):
             self.assertRegex(out, r"\n#[0-9]+ .*\b%s\(" % call)
         # The thread's own frames come back afterwards, and weren't in between.
         self.assertEqual(out.count(" krait__context_begin "), 2, out)
+
+    def test_one_that_runs_is_found_on_its_thread(self):
+        out, client = self.stopped("krait fibers runs", "krait fiber 1",
+                                   at="krait_sendstr")
+        self.assertRegex(out, r"\n +1 +[0-9]+  runs     %s " % client)
+        self.assertRegex(out, r"\n#0 .*\bkrait_sendstr \(")
+        self.assertRegex(out, r"\n#1 .*\btalk \(")
 
     def test_a_fiber_that_is_none_is_said_to_be_none(self):
         out, _ = self.stopped("krait fiber 3", "krait fiber nonsense")

@@ -50,7 +50,6 @@ class Fiber:
     def __init__(self, value, worker, running):
         self.value = value  # struct krait_fiber *
         self.worker = int(worker["number"])
-        self.thread = worker["thread"]
         self.running = running
 
     def name(self):
@@ -151,6 +150,22 @@ def inside(fiber, command):
         gdb.newest_frame().select()
 
 
+def in_its_thread(fiber, command):
+    """Runs `command` in the thread that is on the fiber's stack."""
+    low, high = (int(fiber.value["stack"][end]) for end in ("low", "high"))
+    before = gdb.selected_thread()
+    try:
+        for thread in gdb.selected_inferior().threads():
+            thread.switch()
+            if low <= int(gdb.parse_and_eval("(long)$sp")) < high:
+                gdb.execute(command)
+                return
+    finally:
+        before.switch()
+    raise gdb.GdbError("it runs, and in a signal handler: `thread apply all "
+                       "bt` will show it")
+
+
 class Krait(gdb.Command):
     """Krait's fibers: `krait fibers`, `krait fiber N [COMMAND]`."""
 
@@ -197,8 +212,7 @@ class OneFiber(gdb.Command):
         fiber = self.find(number)
         command = command.strip() or "bt"
         if fiber.running:
-            thread = gdb.selected_inferior().thread_from_handle(fiber.thread)
-            gdb.execute("thread apply %d -q %s" % (thread.num, command))
+            in_its_thread(fiber, command)
         else:
             inside(fiber, command)
 
