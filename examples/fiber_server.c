@@ -63,7 +63,7 @@ static void serve_one(krait_sock *conn, krait_addr peer, int worker)
  * they wait in fails with ECANCELED, and each closes its connection. */
 static int serve(void *unused)
 {
-    struct krait_runtime_stats stats;
+    krait_stats stats;
     krait_sock *conn;
     krait_addr peer;
 

@@ -57,8 +57,6 @@ static inline bool choose_flow(void)
     return false;
 }
 
-#ifdef KRAIT_HAVE_FIBERS
-
 /* cmocka's frames, a test's, and what a sanitizer puts around them. */
 #define FIBER_STACK ((size_t)1 << 20)
 
@@ -126,57 +124,6 @@ static inline int run_in_fiber(int (*body)(void *), void *arg)
             krait_errmsg());
     return errno == ENOTSUP ? 77 : 1;
 }
-
-#else
-
-static inline bool is_fiber(void)
-{
-    return false;
-}
-
-static inline void nap_in_fiber(double seconds)
-{
-    (void)seconds;
-}
-
-static inline krait_fiber *spawn_on(int worker, int (*fn)(void *), void *arg)
-{
-    (void)worker;
-    (void)fn;
-    (void)arg;
-    return NULL;
-}
-
-static inline krait_fiber *spawn_by_turns(int (*fn)(void *), void *arg)
-{
-    return spawn_on(0, fn, arg);
-}
-
-static inline void join_fiber(krait_fiber *f)
-{
-    (void)f;
-}
-
-static inline bool fiber_waits(krait_fiber *f)
-{
-    (void)f;
-    return false;
-}
-
-static inline bool is_right_engine(void)
-{
-    return true;
-}
-
-static inline int run_in_fiber(int (*body)(void *), void *arg)
-{
-    (void)body;
-    (void)arg;
-    fprintf(stderr, "skipped: this build has no fibers\n");
-    return 77;
-}
-
-#endif
 
 /* Only between two looks at something, never instead of looking. */
 static inline void nap(double seconds)

@@ -959,7 +959,7 @@ static inline unsigned count_fds(void)
 /* The kernel's own for io_uring ("iou-wrk-...") come and go as it likes. */
 static inline bool is_a_program_s_thread(const char *tid)
 {
-    char path[64], name[4] = "";
+    char path[288], name[4] = "";
     int fd;
 
     snprintf(path, sizeof path, "/proc/self/task/%s/comm", tid);

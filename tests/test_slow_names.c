@@ -10,7 +10,7 @@
  */
 #include "support.h"
 
-#include <pthread.h>
+#include <krait/scope.h>
 #include <semaphore.h>
 
 static sem_t gate;                      /* one for each answer */
@@ -102,6 +102,21 @@ static void test_resolve_times_out(void **state)
     (void)state;
     assert_fails(krait_addr_resolve(slow(), AF_UNSPEC, 0.05, &found, 1),
                  ETIMEDOUT);
+    answer_late();
+}
+
+static void test_a_deadline_scope_holds_for_the_name(void **state)
+{
+    krait_deadline d;
+    krait_addr found;
+
+    (void)state;
+    assert_works(krait_deadline_begin(&d, 0.05));
+    assert_fails(
+        krait_addr_resolve(slow(), AF_UNSPEC, KRAIT_FOREVER, &found, 1),
+        ETIMEDOUT);
+    assert_int_equal(krait_errdomain(), KRAIT_ERROR_TIMEOUT);
+    assert_int_equal(krait_deadline_end(&d), 1);
     answer_late();
 }
 
@@ -198,6 +213,7 @@ int main(int argc, char **argv)
         {TEST(test_a_connect_by_name_times_out), ONCE},
         {TEST(test_create_connection_s_timeout_holds_for_the_name), ONCE},
         {TEST(test_resolve_times_out), ONCE},
+        {TEST(test_a_deadline_scope_holds_for_the_name), ONCE},
         {TEST(test_resolve_without_waiting_does_not_ask), ONCE},
         {TEST(test_an_interrupt_ends_a_connect_that_asks_for_a_name), ONCE},
         {TEST(test_a_close_ends_a_connect_that_asks_for_a_name), ONCE},

@@ -169,8 +169,8 @@ enum krait_wait {
     KRAIT_WAIT_SEND,
     KRAIT_WAIT_ACCEPT,
     KRAIT_WAIT_CONNECT,
-    KRAIT_WAIT_FD,     /* krait_wait_fd, krait_wait_child */
-    KRAIT_WAIT_SLEEP,  /* krait_sleep; pauses between attempts */
+    KRAIT_WAIT_FD,    /* krait_wait_fd, krait_wait_child */
+    KRAIT_WAIT_SLEEP, /* krait_sleep; pauses between attempts */
     KRAIT_WAIT_JOIN,
     KRAIT_WAIT_MUTEX,
     KRAIT_WAIT_COND,
@@ -186,9 +186,9 @@ KRAIT_API const char *krait_wait_name(enum krait_wait what);
 
 /* May grow at its end. Counts, unless a unit is given; read while the workers
  * run, so that numbers taken a moment apart may not add up. */
-struct krait_runtime_stats {
-    const char *engine;        /* as krait_engine_name */
-    const char *why;           /* as krait_engine_why */
+typedef struct krait_stats {
+    const char *engine; /* as krait_engine_name */
+    const char *why;    /* as krait_engine_why */
     int workers;
     uint64_t spawned;          /* fibers, ever */
     uint64_t alive;            /* started and not ended */
@@ -202,18 +202,17 @@ struct krait_runtime_stats {
     uint64_t stacks;           /* mapped: in use, and kept for reuse */
     uint64_t stacks_unguarded; /* of these: without a guard, since the kernel
                                 * gave none (vm.max_map_count) */
-    uint64_t stack_bytes;          /* address space that they take */
+    uint64_t stack_bytes;      /* address space that they take */
     uint64_t stack_bytes_resident; /* memory that they take; the whole is
                                     * walked when asked for */
-    const char *guards;        /* "MADV_GUARD_INSTALL", "mprotect", "none" */
-};
+    const char *guards; /* "MADV_GUARD_INSTALL", "mprotect", "none" */
+} krait_stats;
 
 /* Fills in `*out`. -1 and ESRCH: no run-time runs; EINVAL: NULL. From any
  * thread. */
-KRAIT_API int krait_runtime_stats_sized(struct krait_runtime_stats *out,
-                                        size_t size);
+KRAIT_API int krait_runtime_stats_sized(krait_stats *out, size_t size);
 
-static inline int krait_runtime_stats(struct krait_runtime_stats *out)
+static inline int krait_runtime_stats(krait_stats *out)
 {
     return krait_runtime_stats_sized(out, sizeof *out);
 }

@@ -249,7 +249,7 @@ static void *worker_main(void *arg)
  * fault stays with the thread that made it. */
 static void block_signals(sigset_t *before)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
                                  SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
     sigset_t set;
 

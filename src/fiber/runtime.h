@@ -37,17 +37,17 @@ enum { KRAIT__NAME_WORDS = (KRAIT_FIBER_NAME_MAX + 1) / 8 };
 struct krait_fiber {
     struct krait__context context;
     struct krait__worker *worker;
-    struct krait_fiber *next;   /* on the ready queue */
+    struct krait_fiber *next;    /* on the ready queue */
     struct krait__node all_node; /* of its worker's fibers */
     struct krait__timer timer;
     struct krait__flow flow;
     struct krait__parker parker;
 
-    bool woken;     /* since it last parked: the next park returns at once */
-    bool parked;    /* switched away from, and on no queue */
-    bool signalled; /* a signal has come: the hook is to be asked */
-    bool fresh;     /* in the inbox for the first time */
-    bool no_cancel; /* krait_setcancelstate */
+    bool woken;        /* since it last parked: the next park returns at once */
+    bool parked;       /* switched away from, and on no queue */
+    bool signalled;    /* a signal has come: the hook is to be asked */
+    bool fresh;        /* in the inbox for the first time */
+    bool no_cancel;    /* krait_setcancelstate */
     atomic_uint waits; /* enum krait_wait */
     atomic_bool cancelled;
 
@@ -63,7 +63,7 @@ struct krait_fiber {
     bool ended;
     struct krait__parker *joiner;
 
-    struct krait__stack stack; /* that all this lies on */
+    struct krait__stack stack;                /* that all this lies on */
     _Atomic uint64_t name[KRAIT__NAME_WORDS]; /* the watchdog reads along */
     struct krait__failure failure;
 };
@@ -80,7 +80,7 @@ struct krait__worker {
     struct krait__runtime *runtime;
     int number; /* 1, 2, ... */
     struct krait__engine *engine;
-    char why[96]; /* that engine */
+    char why[96];                  /* that engine */
     struct krait__context context; /* the scheduler's */
     _Atomic(struct krait_fiber *) current;
     struct krait_fiber *ready, **ready_end; /* first come, first served */

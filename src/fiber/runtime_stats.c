@@ -27,7 +27,7 @@ static uint64_t get(_Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void add_worker(struct krait_runtime_stats *s, struct krait__worker *w)
+static void add_worker(krait_stats *s, struct krait__worker *w)
 {
     s->spawned += get(&w->counts.spawned);
     s->switches += get(&w->counts.switches);
@@ -41,7 +41,7 @@ static void add_worker(struct krait_runtime_stats *s, struct krait__worker *w)
     }
 }
 
-static void fill(struct krait_runtime_stats *s, struct krait__runtime *rt)
+static void fill(krait_stats *s, struct krait__runtime *rt)
 {
     struct krait__stack_counts stacks;
 
@@ -64,10 +64,10 @@ static void fill(struct krait_runtime_stats *s, struct krait__runtime *rt)
     s->guards = stacks.guards;
 }
 
-int krait_runtime_stats_sized(struct krait_runtime_stats *out, size_t size)
+int krait_runtime_stats_sized(krait_stats *out, size_t size)
 {
     struct krait__runtime *rt = krait__runtime_enter();
-    struct krait_runtime_stats s = {0};
+    krait_stats s = {0};
     int rc = out ? rt ? 0 : -ESRCH : -EINVAL;
 
     if (rc == 0)
@@ -76,8 +76,8 @@ int krait_runtime_stats_sized(struct krait_runtime_stats *out, size_t size)
         krait__runtime_leave();
     if (rc < 0)
         return krait__fail("runtime_stats", rc,
-                           rc == -ESRCH ? "no run-time runs" : NULL, NULL,
-                           NULL, 0);
+                           rc == -ESRCH ? "no run-time runs" : NULL, NULL, NULL,
+                           0);
     memcpy(out, &s, size < sizeof s ? size : sizeof s);
     if (size > sizeof s)
         memset((char *)out + sizeof s, 0, size - sizeof s);

@@ -89,7 +89,8 @@ void krait__fiber_drop(struct krait_fiber *f)
 /* --- spawn ---------------------------------------------------------------- */
 
 /* Where to run it; NULL: there is no such worker. */
-static struct krait__worker *choose_worker(struct krait__runtime *rt, int number)
+static struct krait__worker *choose_worker(struct krait__runtime *rt,
+                                           int number)
 {
     struct krait__worker *own = krait__worker_here();
 
@@ -131,8 +132,8 @@ static int start(struct krait__runtime *rt, int (*fn)(void *arg), void *arg,
         return -ENOMEM;
     if (!one_more(rt)) {
         krait__context_end(&f->context);
-        krait__stack_give(rt->stacks, NULL, &(struct krait__stack){
-                                                f->stack.low, f->stack.high});
+        krait__stack_give(rt->stacks, NULL,
+                          &(struct krait__stack){f->stack.low, f->stack.high});
         return -ECANCELED;
     }
     *out = f;

@@ -40,8 +40,7 @@ static void name_it(struct krait__worker *w, int64_t for_ns)
     atomic_fetch_add(&w->runtime->stalls, 1);
     krait__log("fiber \"%s\" has kept worker %d for %.1f s without waiting; "
                "its other fibers stand still",
-               *name ? name : "(no name)", w->number,
-               krait__seconds(for_ns));
+               *name ? name : "(no name)", w->number, krait__seconds(for_ns));
 }
 
 static void look_at(struct krait__worker *w, struct seen *seen, int64_t limit)

@@ -38,8 +38,8 @@ enum { QUEUED, RUNS, LEFT_BEHIND, HAS_RUN };
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t bell;
-    struct krait__node *queue, **end; /* the oldest first; where the next goes,
-                                       * NULL: at the front */
+    struct krait__node *queue, **end; /* the oldest first; where the next goes
+                                       * while there are any */
     unsigned queued;
     unsigned helpers; /* threads; of these: */
     unsigned idle;    /* wait for the bell */

@@ -194,8 +194,7 @@ static int kept(struct krait__handle *h)
 static bool goes_whole(const struct krait__op *op, int64_t deadline)
 {
     return deadline != KRAIT__AT_ONCE && op->h->type == SOCK_STREAM &&
-           op->flags == 0 && op->len > 0 && !op->addr &&
-           krait__takes(op) &&
+           op->flags == 0 && op->len > 0 && !op->addr && krait__takes(op) &&
            atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
 }
 
