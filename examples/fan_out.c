@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     int rc;
 
     if (argc > 2)
-        fan.count = atoi(argv[2]);
+        fan.count = (int)strtol(argv[2], NULL, 10); /* no number: 0 */
     if (argc < 2 || fan.count <= 0) {
         fprintf(stderr, "usage: fan_out ADDRESS [COUNT]\n");
         return 2;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <krait.h>
 
 #define HOST "127.0.0.1"
@@ -109,7 +110,7 @@ int main(int argc, char **argv)
     if (!listener ||
         krait_setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
         krait_bind(listener, addr) < 0 ||
-        krait_listen(listener, KRAIT_BACKLOG) < 0) {
+        krait_listen(listener, SOMAXCONN) < 0) { /* many may come at once */
         krait_perror("server");
         krait_close(listener);
         return 1;

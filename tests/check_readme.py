@@ -46,7 +46,7 @@ class PageTest(unittest.TestCase):
 
     def compile(self, text):
         """A whole program."""
-        return self.cc(text, os.path.join(BUILD, "libkrait.a"), "-pthread")
+        return self.cc(text, "-L" + BUILD, "-lkrait", "-Wl,-rpath," + BUILD)
 
 
 class Readme(PageTest):
