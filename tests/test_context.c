@@ -352,7 +352,7 @@ static void test_a_context_may_end_before_it_begins(void **state)
 static void test_thousands_of_contexts_take_turns(void **state)
 {
     unsigned count = UNDER_TSAN ? 100 : under_valgrind() ? 200 : 2000, i;
-    struct side **sides = own_block(count * sizeof *sides);
+    struct side **sides = own_block(count * sizeof(struct side *));
     struct krait__context thread;
     int max = 3, turn;
 

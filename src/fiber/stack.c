@@ -10,9 +10,9 @@
  *
  * The pool's default size is one kind; who wants more gets a power of two, and
  * who wants less the default: what isn't touched costs nothing. What is free is
- * kept as a list of addresses beside the arenas, not in the stacks: writing to a
- * cold one would give it a page again. That list has room for all of its kind's
- * slots from the start, so that giving back can't fail.
+ * kept as a list of addresses beside the arenas, not in the stacks: writing to
+ * a cold one would give it a page again. That list has room for all slots of
+ * its kind from the start, so that giving back can't fail.
  *
  * Guards are made when a slot is first taken, and stay. One made by mprotect(2)
  * splits a mapping in three, and a process may have vm.max_map_count of them
@@ -24,7 +24,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -123,16 +122,20 @@ static bool guards_are_installed(size_t page)
 /* Each takes two mappings: its own, and the stack's that it cuts off. */
 static size_t mprotected_at_most(void)
 {
-    size_t mappings = 65530;
-    FILE *f;
+    size_t mappings = 65530; /* the kernel's default */
+    char text[32];
+    ssize_t n;
+    int fd;
 
     if (krait__stack_test.mprotect_max != SIZE_MAX)
         return krait__stack_test.mprotect_max;
-    f = fopen("/proc/sys/vm/max_map_count", "re");
-    if (f) {
-        if (fscanf(f, "%zu", &mappings) != 1)
-            mappings = 65530;
-        fclose(f);
+    fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+        text[n > 0 ? n : 0] = '\0';
+        if (n > 0)
+            mappings = strtoul(text, NULL, 10);
     }
     return mappings / 4 * 3 / 2;
 }
