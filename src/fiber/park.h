@@ -45,11 +45,6 @@ void krait__park_anyhow(enum krait_wait what);
  * from signal handlers. */
 void krait__unpark(struct krait__parker *p);
 
-/* What a plain thread's park does where a signal has interrupted it: 0: goes
- * on; else it gives up with -EINTR. NULL: goes on. Set by io, which knows the
- * signal hook. */
-extern int (*krait__park_interrupted)(void);
-
 /* Before a call that may wait begins: 0; -ECANCELED or -KRAIT__ETIMEOUT where
  * the calling fiber is cancelled, or the caller's scopes have passed. */
 int krait__stopped(void);

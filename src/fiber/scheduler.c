@@ -24,6 +24,7 @@
 #include <sched.h>
 
 #include "base/deadline.h"
+#include "base/signal_hook.h"
 #include "fiber/runtime.h"
 #include "fiber/thread_park.h"
 
@@ -304,7 +305,7 @@ static void ask_engine(struct krait__worker *w)
     }
     rc = w->engine->wait(w->engine, until, BUDGET);
     atomic_store(&w->asleep, false);
-    if (rc == -EINTR && krait__park_interrupted)
+    if (rc == -EINTR && krait__has_signal_hook())
         wake_all(w, mark_signalled);
 }
 
@@ -337,7 +338,7 @@ static int why_woken(struct krait_fiber *f, int64_t until)
         return -ECANCELED;
     if (f->signalled) {
         f->signalled = false;
-        if (krait__park_interrupted && krait__park_interrupted() != 0)
+        if (krait__signal_hook() < 0)
             return -EINTR;
     }
     return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT

@@ -18,10 +18,9 @@
 
 #include "base/deadline.h"
 #include "base/failure.h"
+#include "base/signal_hook.h"
 
 enum { NOTHING = 0, WOKEN, SLEEPS };
-
-int (*krait__park_interrupted)(void);
 
 static _Thread_local struct krait__parker own;
 
@@ -80,7 +79,7 @@ int krait__thread_park(int64_t until)
         return -KRAIT__ETIMEOUT;
     /* The hook may park in its turn, and use up a wake that was meant for us:
      * after it our caller looks again, and we don't just go on sleeping. */
-    if (err == EINTR && krait__park_interrupted && krait__park_interrupted())
+    if (err == EINTR && krait__signal_hook() < 0)
         return -EINTR;
     return 0;
 }

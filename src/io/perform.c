@@ -10,10 +10,17 @@
 #include <asm/sockios.h>
 #include <errno.h>
 #include <poll.h>
+#include <krait/io.h>
 
 #include "base/flow.h"
+#include "base/signal_hook.h"
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
+
+void krait_set_signal_hook(int (*fn)(void *arg), void *arg)
+{
+    krait__signal_hook_set(fn, arg);
+}
 
 /* --- who waits, and how ------------------------------------------------ */
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <krait/io.h>
 
+#include "base/signal_hook.h"
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
 #include "io/perform.h"
