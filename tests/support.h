@@ -505,8 +505,8 @@ static inline bool is_waiting_call(long number)
 #ifdef SYS_io_uring_enter
         SYS_io_uring_enter,
 #endif
-        SYS_ppoll,        SYS_pselect6,        SYS_epoll_pwait,
-        SYS_nanosleep,    SYS_clock_nanosleep,
+        SYS_ppoll,          SYS_pselect6,        SYS_epoll_pwait,
+        SYS_nanosleep,      SYS_clock_nanosleep,
     };
     size_t i;
 
