@@ -418,6 +418,14 @@ static inline void join(struct task *task)
     pthread_join(task->thread, NULL);
 }
 
+/* Whether the task itself is the caller. */
+static inline bool runs_here(struct task *task)
+{
+    if (task->fiber)
+        return krait_self() == task->fiber;
+    return !is_fiber() && atomic_load(&task->tid) == (int)syscall(SYS_gettid);
+}
+
 /* Joins and forgets a task before the test ends, where it has very many. */
 static inline void join_and_forget(struct task *task)
 {
@@ -505,8 +513,8 @@ static inline bool is_waiting_call(long number)
 #ifdef SYS_io_uring_enter
         SYS_io_uring_enter,
 #endif
-        SYS_ppoll,        SYS_pselect6,        SYS_epoll_pwait,
-        SYS_nanosleep,    SYS_clock_nanosleep,
+        SYS_ppoll,          SYS_pselect6,        SYS_epoll_pwait,
+        SYS_nanosleep,      SYS_clock_nanosleep,
     };
     size_t i;
 
