@@ -418,6 +418,14 @@ static inline void join(struct task *task)
     pthread_join(task->thread, NULL);
 }
 
+/* Whether the task itself is the caller. */
+static inline bool runs_here(struct task *task)
+{
+    if (task->fiber)
+        return krait_self() == task->fiber;
+    return !is_fiber() && atomic_load(&task->tid) == (int)syscall(SYS_gettid);
+}
+
 /* Joins and forgets a task before the test ends, where it has very many. */
 static inline void join_and_forget(struct task *task)
 {

@@ -376,10 +376,10 @@ static void test_urgent_data_is_told_from_ordinary(void **state)
 }
 
 /* Of an fd that can't be waited for: by submit, or in the end. */
-static ssize_t outcome(int fd)
+static ssize_t outcome(int fd, short events)
 {
     struct job j = {0};
-    int code = submit_poll(&j, fd, POLLIN);
+    int code = submit_poll(&j, fd, events);
 
     return code < 0 ? code : result_of(&j);
 }
@@ -390,21 +390,27 @@ static void test_a_bad_fd_is_refused(void **state)
 
     (void)state;
     begin();
-    assert_int_equal(outcome(-1), -EBADF);
+    assert_int_equal(outcome(-1, POLLIN), -EBADF);
     raw_pair(fd);
     close_now(fd[0]);
-    assert_int_equal(outcome(fd[0]), -EBADF);
+    assert_int_equal(outcome(fd[0], POLLIN), -EBADF);
     end();
 }
 
 static void test_a_file_is_ready_or_refused(void **state)
 {
-    int fd;
+    static const char *const paths[] = {"/proc/self/exe", "/", "/dev/null"};
 
     (void)state;
     begin();
-    fd = own_fd(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-    assert_int_equal(outcome(fd), is_epoll() ? -EPERM : POLLIN);
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        int fd = own_fd(open(paths[i], O_RDONLY | O_CLOEXEC));
+
+        assert_int_equal(outcome(fd, POLLIN), is_epoll() ? -EPERM : POLLIN);
+        /* Never so, and nothing would tell. */
+        assert_int_equal(outcome(fd, POLLPRI), -EPERM);
+        assert_int_equal(outcome(fd, 0), -EPERM);
+    }
     end();
 }
 

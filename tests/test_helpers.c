@@ -4,6 +4,8 @@
  * first, jobs taken back or left behind; and krait_blocking.
  *
  * Jobs are handed in as the library hands in its own, by krait__job_run.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -495,13 +497,24 @@ static void test_blocking_returns_what_the_function_does(void **state)
     }
 }
 
+static void call_plainly(void *arg)
+{
+    struct called *c = (struct called *)arg;
+
+    c->result = krait_blocking(called_fn, c);
+}
+
+/* A plain thread beside fibers, too. */
 static void test_blocking_in_a_thread_just_calls(void **state)
 {
-    struct called c = {0};
+    struct called c = {.result = 17};
+    struct task *task = start_thread(call_plainly, &c);
 
     (void)state;
-    assert_works(krait_blocking(called_fn, &c));
-    assert_int_equal(c.tid, (int)syscall(SYS_gettid));
+    join(task);
+    assert_int_equal(c.result, 17);
+    assert_int_equal(c.times, 1);
+    assert_int_equal(c.tid, atomic_load(&task->tid));
 }
 
 static void test_blocking_has_the_function_s_errno(void **state)
@@ -544,6 +557,337 @@ static void test_blocking_wants_a_function(void **state)
     assert_fails(krait_blocking(NULL, NULL), EINVAL);
 }
 
+/* --- krait_blocking in fibers ------------------------------------------ */
+
+static void needs_fibers(void)
+{
+    if (!in_fibers())
+        skip_because("in a plain thread krait_blocking just calls");
+}
+
+/* One such call, made by a fiber. */
+struct blocking {
+    int number;
+    bool gated;
+    double scope; /* seconds; 0: in none */
+    int times, tid, worker_tid, errno_before;
+    bool signals_blocked, in_a_fiber;
+    int rc, err, ended; /* what krait_deadline_end said */
+    int next_rc, next_err;
+    struct task *task;
+};
+
+static int block_fn(void *arg)
+{
+    struct blocking *b = (struct blocking *)arg;
+    int now_running = atomic_fetch_add(&running, 1) + 1;
+    int before = atomic_load(&most);
+
+    b->errno_before = errno;
+    b->times++;
+    b->tid = (int)syscall(SYS_gettid);
+    b->signals_blocked = blocks_signals();
+    b->in_a_fiber = is_fiber();
+    while (before < now_running &&
+           !atomic_compare_exchange_weak(&most, &before, now_running))
+        continue;
+    atomic_fetch_add(&begun, 1);
+    while (b->gated && sem_wait(&gate) < 0)
+        continue;
+    atomic_fetch_sub(&running, 1);
+    errno = 1000 + b->number;
+    return b->number;
+}
+
+static void do_block(void *arg)
+{
+    struct blocking *b = (struct blocking *)arg;
+    krait_deadline d;
+
+    b->worker_tid = (int)syscall(SYS_gettid);
+    if (b->scope > 0)
+        krait_deadline_begin(&d, b->scope);
+    errno = 2000 + b->number;
+    b->rc = krait_blocking(block_fn, b);
+    b->err = errno;
+    b->next_rc = krait_sleep(0);
+    b->next_err = errno;
+    if (b->scope > 0)
+        b->ended = krait_deadline_end(&d);
+}
+
+static void block(struct blocking *b, int number, bool gated)
+{
+    b->number = number;
+    b->gated = gated;
+    b->task = start(do_block, b);
+}
+
+static void is_over(void *unused)
+{
+    (void)unused;
+}
+
+/* Lets all fibers run that are ready now, on both of the workers that start()
+ * uses: what they start comes after. */
+static void let_all_run(void)
+{
+    struct task *task[4];
+
+    for (size_t i = 0; i < COUNT(task); i++)
+        task[i] = start(is_over, NULL);
+    for (size_t i = 0; i < COUNT(task); i++)
+        join(task[i]);
+}
+
+static void test_blocking_in_a_fiber_leaves_the_worker_to_others(void **state)
+{
+    struct blocking b[4] = {{0}};
+
+    (void)state;
+    needs_fibers();
+    begin_test();
+    for (int i = 0; i < (int)COUNT(b); i++)
+        block(&b[i], i, true);
+    assert_true(is_at_least(&begun, COUNT(b)));
+    let_all_run(); /* on every worker there is one that blocks */
+    for (size_t i = 0; i < COUNT(b); i++)
+        assert_false(is_done(b[i].task));
+    open_gate(COUNT(b));
+    for (size_t i = 0; i < COUNT(b); i++) {
+        join(b[i].task);
+        assert_int_equal(b[i].times, 1);
+        assert_int_equal(b[i].rc, i);
+        assert_true(b[i].tid != b[i].worker_tid);
+        assert_true(b[i].signals_blocked);
+        assert_false(b[i].in_a_fiber);
+    }
+}
+
+static void test_blocking_takes_errno_there_and_back(void **state)
+{
+    struct blocking b = {0};
+
+    (void)state;
+    needs_fibers();
+    begin_test();
+    block(&b, 7, false);
+    join(b.task);
+    assert_int_equal(b.errno_before, 2007);
+    assert_int_equal(b.rc, 7);
+    assert_int_equal(b.err, 1007);
+}
+
+static void test_a_hundred_block_at_once(void **state)
+{
+    enum { HUNDRED = 100 };
+    struct blocking *b = (struct blocking *)own_block(HUNDRED * sizeof *b);
+
+    (void)state;
+    needs_fibers();
+    begin_test();
+    for (int i = 0; i < HUNDRED; i++)
+        block(&b[i], i, true);
+    for (int i = 0; i < HUNDRED; i++)
+        wait_until_blocked(b[i].task);
+    assert_true(is_at_least(&begun, KRAIT__HELPERS_MAX));
+    assert_int_equal(atomic_load(&begun), KRAIT__HELPERS_MAX);
+    open_gate(HUNDRED);
+    for (int i = 0; i < HUNDRED; i++) {
+        join(b[i].task);
+        assert_int_equal(b[i].times, 1);
+        assert_int_equal(b[i].rc, i);
+        assert_int_equal(b[i].err, 1000 + i);
+        assert_int_equal(b[i].errno_before, 2000 + i);
+    }
+    assert_int_equal(atomic_load(&most), KRAIT__HELPERS_MAX);
+}
+
+static void assert_never_called(struct blocking *b, int error)
+{
+    join(b->task);
+    assert_int_equal(b->times, 0);
+    assert_int_equal(b->rc, -1);
+    assert_int_equal(b->err, error);
+    assert_int_equal(b->next_rc, -1);
+    assert_int_equal(b->next_err, error);
+}
+
+static void assert_waited_for(struct blocking *b, int next_error)
+{
+    let_all_run();
+    assert_false(is_done(b->task));
+    open_gate(1);
+    join(b->task);
+    assert_int_equal(b->times, 1);
+    assert_int_equal(b->rc, b->number);
+    assert_int_equal(b->err, 1000 + b->number);
+    assert_int_equal(b->next_rc, -1);
+    assert_int_equal(b->next_err, next_error);
+}
+
+static void test_a_call_that_queues_is_cancelled(void **state)
+{
+    struct blocking b[2] = {{0}};
+
+    (void)state;
+    needs_fibers();
+    begin_test();
+    occupy_all(KRAIT__CALLS);
+    for (int i = 0; i < (int)COUNT(b); i++) {
+        block(&b[i], i, false);
+        wait_until_blocked(b[i].task);
+    }
+    for (size_t i = 0; i < COUNT(b); i++)
+        assert_works(krait_cancel(b[i].task->fiber));
+    for (size_t i = 0; i < COUNT(b); i++)
+        assert_never_called(&b[i], ECANCELED);
+    assert_int_equal(atomic_load(&begun), KRAIT__HELPERS_MAX);
+    open_gate(KRAIT__HELPERS_MAX);
+}
+
+static void test_a_call_that_runs_is_not_cancelled(void **state)
+{
+    (void)state;
+    needs_fibers();
+    for (int i = 0; i < 4; i++) { /* on either worker */
+        struct blocking b = {0};
+
+        begin_test();
+        block(&b, i, true);
+        assert_true(is_at_least(&begun, 1));
+        assert_works(krait_cancel(b.task->fiber));
+        assert_waited_for(&b, ECANCELED);
+    }
+}
+
+static void block_cancelled(void *arg)
+{
+    krait_cancel(krait_self());
+    do_block(arg);
+}
+
+static void test_who_is_cancelled_before_calls_nothing(void **state)
+{
+    struct blocking b = {0};
+
+    (void)state;
+    needs_fibers();
+    b.task = start(block_cancelled, &b);
+    assert_never_called(&b, ECANCELED);
+}
+
+static void test_a_scope_ends_a_call_that_queues(void **state)
+{
+    struct blocking b[2] = {{.scope = 0.02}, {.scope = 0.02}};
+
+    (void)state;
+    needs_fibers();
+    begin_test();
+    occupy_all(KRAIT__CALLS);
+    for (int i = 0; i < (int)COUNT(b); i++)
+        block(&b[i], i, false);
+    for (size_t i = 0; i < COUNT(b); i++) {
+        assert_never_called(&b[i], ETIMEDOUT);
+        assert_int_equal(b[i].ended, 1);
+    }
+    open_gate(KRAIT__HELPERS_MAX);
+}
+
+static bool is_past(void *when)
+{
+    return now() > *(double *)when;
+}
+
+static bool has_begun_or_ended(void *arg)
+{
+    return atomic_load(&begun) > 0 || is_done(((struct blocking *)arg)->task);
+}
+
+static void test_a_scope_does_not_end_a_call_that_runs(void **state)
+{
+    struct blocking b = {.scope = 0.02};
+    double end;
+
+    (void)state;
+    needs_fibers();
+    /* Under load it may pass before the call has begun. */
+    for (bool called = false; !called; b.scope *= 2) {
+        begin_test();
+        block(&b, 5, true);
+        assert_true(wait_for(has_begun_or_ended, &b));
+        called = atomic_load(&begun) > 0;
+        if (!called)
+            assert_never_called(&b, ETIMEDOUT);
+        assert_true(b.scope < 5);
+    }
+    end = now() + b.scope; /* twice as long as it takes */
+    assert_true(wait_for(is_past, &end));
+    assert_waited_for(&b, ETIMEDOUT);
+    assert_int_equal(b.ended, 1);
+}
+
+/* --- names in fibers --------------------------------------------------- */
+
+struct resolving {
+    const char *host;
+    int rc;
+    krait_addr got;
+    struct task *task;
+};
+
+static void do_resolve(void *arg)
+{
+    struct resolving *r = (struct resolving *)arg;
+    krait_addr name = krait_inet(r->host, 80);
+
+    r->rc = krait_addr_resolve(name, AF_INET, KRAIT_FOREVER, &r->got, 1);
+}
+
+static void test_many_resolve_at_once(void **state)
+{
+    enum { MANY = 150 };
+    struct resolving *r = (struct resolving *)own_block(MANY * sizeof *r);
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "127.0.0.3"};
+    struct resolving alone = {.host = "localhost"};
+
+    (void)state;
+    do_resolve(&alone);
+    if (alone.rc < 0)
+        skip_because("localhost has no IPv4 address here");
+    for (size_t i = 0; i < MANY; i++) {
+        r[i].host = hosts[i % COUNT(hosts)];
+        r[i].task = start(do_resolve, &r[i]);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        krait_addr right = krait_inet(r[i].host, 80);
+
+        join(r[i].task);
+        assert_int_equal(r[i].rc, 1);
+        if (r[i].host == hosts[1])
+            right = alone.got;
+        assert_true(krait_addr_equal(r[i].got, right));
+    }
+}
+
+/* With all helpers busy a name waits for its turn, and a number doesn't. */
+static void test_a_number_needs_no_helper(void **state)
+{
+    struct resolving number = {.host = "127.0.0.1"};
+    krait_addr got;
+
+    (void)state;
+    begin_test();
+    occupy_all(KRAIT__LOOKUPS);
+    do_resolve(&number);
+    assert_int_equal(number.rc, 1);
+    assert_true(krait_addr_equal(number.got, krait_inet("127.0.0.1", 80)));
+    assert_fails(
+        krait_addr_resolve(krait_inet("localhost", 80), AF_INET, 0.02, &got, 1),
+        ETIMEDOUT);
+    open_gate(KRAIT__HELPERS_MAX);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -566,6 +910,16 @@ int main(int argc, char **argv)
         {TEST(test_blocking_has_the_failure_of_krait_s_calls), ONCE},
         {TEST(test_blocking_leaves_the_last_failure_alone), ONCE},
         {TEST(test_blocking_wants_a_function), ONCE},
+        {TEST(test_blocking_in_a_fiber_leaves_the_worker_to_others), ONCE},
+        {TEST(test_blocking_takes_errno_there_and_back), ONCE},
+        {TEST(test_a_hundred_block_at_once), ONCE},
+        {TEST(test_a_call_that_queues_is_cancelled), ONCE},
+        {TEST(test_a_call_that_runs_is_not_cancelled), ONCE},
+        {TEST(test_who_is_cancelled_before_calls_nothing), ONCE},
+        {TEST(test_a_scope_ends_a_call_that_queues), ONCE},
+        {TEST(test_a_scope_does_not_end_a_call_that_runs), ONCE},
+        {TEST(test_many_resolve_at_once), ONCE},
+        {TEST(test_a_number_needs_no_helper), ONCE},
     };
 
     sem_init(&gate, 0, 0);

@@ -5,6 +5,8 @@
  * served at the same moment loses nothing, and that what is over may be freed.
  *
  * What all of them promise is tested for each kind of wait in the table below.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -50,8 +52,8 @@ static bool is_parked(void *arg)
     int tid = atomic_load(&task->tid);
     unsigned long op, word;
 
-    if (atomic_load(&task->done))
-        return true;
+    if (atomic_load(&task->done) || task->fiber)
+        return is_blocked(task);
     if (tid && sleeping_call(tid) == -2)
         return sleeps_somewhere(tid);
     /* An inner lock's, or the sanitizer's, is another operation. */
@@ -127,9 +129,14 @@ static int call_cond(struct objects *o, double timeout)
     return rc;
 }
 
+/* Who was seen to wait may have waited for the mutex; it comes first. */
 static int serve_cond(struct objects *o)
 {
-    return krait_cond_signal(&o->cond);
+    int rc = krait_mutex_lock(&o->cond_mutex, LONG);
+
+    if (rc == 0)
+        rc = krait_cond_signal(&o->cond);
+    return krait_mutex_unlock(&o->cond_mutex) < 0 ? -1 : rc;
 }
 
 static int call_sem(struct objects *o, double timeout)
@@ -608,6 +615,7 @@ static void test_a_condition_in_a_scope_that_passes(void **state)
 /* --- signals, which are a thread's ------------------------------------- */
 
 static atomic_int hook_calls, hook_answer;
+static _Atomic(struct task *) hooked; /* whom the hook is about */
 static krait_sem hook_sem;
 
 static void on_signal(int signo)
@@ -615,10 +623,15 @@ static void on_signal(int signo)
     (void)signo;
 }
 
-/* Waits in its turn, which must not use up what the call under it waits for. */
+/* Waits in its turn, which must not use up what the call under it waits for.
+ * In fibers all are asked that wait on the same worker. */
 static int count_hook(void *arg)
 {
+    struct task *task = atomic_load(&hooked);
+
     (void)arg;
+    if (!task || !runs_here(task))
+        return 0;
     krait_sem_wait(&hook_sem, 1e-5);
     atomic_fetch_add(&hook_calls, 1);
     return atomic_load(&hook_answer);
@@ -634,23 +647,44 @@ static void watch_signals(int answer)
     krait_set_signal_hook(count_hook, NULL);
 }
 
-static void nudge(struct task *task)
+static struct job *wait_in_hooked_job(const struct kind *kind,
+                                      struct objects *o)
 {
-    signal_task(task, SIGUSR1);
-    nap(0.001);
+    struct job *job = wait_in_job(kind, o, LONG);
+
+    atomic_store(&hooked, job->task);
+    return job;
+}
+
+static void stop_watching(void)
+{
+    krait_set_signal_hook(NULL, NULL);
+    atomic_store(&hooked, NULL);
+}
+
+static bool was_asked_often(void *unused)
+{
+    (void)unused;
+    return atomic_load(&hook_calls) >= 3;
 }
 
 static void goes_on(const struct kind *kind, struct objects *o)
 {
+    struct hail hail = {0};
     struct job *job;
+    bool asked;
+    int rc;
 
     watch_signals(0);
-    job = wait_in_job(kind, o, LONG);
-    while (atomic_load(&hook_calls) < 3)
-        nudge(job->task);
-    assert_works(kind->serve(o));
+    job = wait_in_hooked_job(kind, o);
+    begin_hail(&hail, &job->task->tid, SIGUSR1);
+    asked = wait_for(was_asked_often, NULL);
+    rc = kind->serve(o);
     join(job->task);
-    krait_set_signal_hook(NULL, NULL);
+    end_hail(&hail);
+    stop_watching();
+    assert_works(rc);
+    assert_true(asked);
     assert_int_equal(job->rc, kind->good);
 }
 
@@ -665,11 +699,10 @@ static void is_stopped(const struct kind *kind, struct objects *o)
     struct job *job, *late;
 
     watch_signals(1);
-    job = wait_in_job(kind, o, LONG);
-    while (!atomic_load(&job->task->done))
-        nudge(job->task);
+    job = wait_in_hooked_job(kind, o);
+    hail_until_done(job->task, SIGUSR1);
     join(job->task);
-    krait_set_signal_hook(NULL, NULL);
+    stop_watching();
     assert_int_equal(job->rc, -1);
     assert_int_equal(job->err, EINTR);
     late = wait_in_job(kind, o, LONG);
@@ -723,14 +756,15 @@ static bool queue_or_end(void *arg)
 }
 
 /* The waiter's time is up and it wants the lock, to leave the queue; who has
- * the lock serves it. Holds an inner lock for a while, so: in threads only. */
+ * the lock serves it. Since it holds an inner lock for a while, which no fiber
+ * does, the waiter is a thread. */
 static void test_served_at_the_last_moment(void **state)
 {
     struct counter *c = (struct counter *)own_block(sizeof *c);
 
     (void)state;
     for (c->timeout = 20 * KRAIT__NS_PER_MS;; c->timeout *= 2) {
-        c->task = start(do_queue, c);
+        c->task = start_thread(do_queue, c);
         assert_true(wait_for(queue_or_end, c));
         if (!atomic_load(&c->task->done))
             break; /* seen in time */
@@ -1092,12 +1126,10 @@ static void test_who_gives_up_swallows_no_signal(void **state)
 
         first = begin_job(cond_kind, o, 0.0005 + some_time(&seed, 0.001));
         second = wait_in_job(cond_kind, o, LONG);
-        assert_works(krait_cond_signal(&o->cond));
+        assert_works(serve_cond(o));
         join(first->task);
-        if (first->rc == 0) {
-            wait_until_parked(second->task);
-            assert_works(krait_cond_signal(&o->cond));
-        }
+        if (first->rc == 0)
+            assert_works(serve_cond(o));
         join(second->task);
         assert_int_equal(second->rc, 0);
     }
@@ -1620,8 +1652,8 @@ static void test_a_channel_with_timeouts_loses_and_doubles_nothing(void **state)
 /* --- freed at once ----------------------------------------------------- */
 
 /* One makes an object, lends it to another through `lent`, waits until that one
- * has given it what it waits for, and frees it, while the other is perhaps still
- * on its way out of its call. ASan and TSan look on. */
+ * has given it what it waits for, and frees it, while the other is perhaps
+ * still on its way out of its call. ASan and TSan look on. */
 struct short_life {
     krait_chan *lent, *ready;
     int rounds, wrongs;

@@ -41,6 +41,7 @@ struct krait__engine *krait__uring_new(int *code)
 #include <liburing.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -228,6 +229,24 @@ static int what_came(const struct krait__op *op, int said)
     return got == -EAGAIN ? 0 : got;
 }
 
+/* The kernel has no way to wait for `fd`, and says -EINVAL, whatever the
+ * reason: mostly that nothing ever wakes who waits for such a file. epoll(7)
+ * tells that from the few devices with more to wait for than io_uring takes,
+ * for which the answer stays. */
+static int why_refused(int fd)
+{
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {0};
+    int code = -EINVAL;
+
+    if (set < 0)
+        return -errno;
+    if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0)
+        code = -errno;
+    close(set);
+    return code;
+}
+
 /* True: what the kernel has ended was not yet the end of the operation, for
  * `*res` is nothing that a system call which waits would return. */
 static bool must_go_on(struct krait__op *op, int *res)
@@ -240,6 +259,8 @@ static bool must_go_on(struct krait__op *op, int *res)
     if (op->kind == KRAIT__POLL) {
         if (*res >= 0)
             *res = what_came(op, *res);
+        else if (*res == -EINVAL)
+            *res = why_refused(op->arg[0]);
         return *res == 0;
     }
     if (stand_in)
