@@ -1271,6 +1271,53 @@ static void test_sleepers_wake_in_the_order_of_their_times(void **state)
     assert_works(run_fibers(state, sleep_together, NULL));
 }
 
+static void test_timers_that_are_due_come_in_order(void **state)
+{
+    enum { N = 500 };
+    static struct krait__timer timers[N];
+    struct krait__timers heap = {0};
+    struct krait__timer *t;
+    int64_t last = 0;
+    unsigned seed = 99;
+    int got = 0, armed = 0;
+
+    (void)state;
+    for (int i = 0; i < N; i++)
+        timers[i] = (struct krait__timer){.until = KRAIT__NEVER};
+    /* Each is put into the heap for one time, and then for another. */
+    for (int round = 0; round < 4; round++)
+        for (int i = 0; i < N; i++) {
+            int64_t when = 1 + rand_r(&seed) % 1000;
+
+            if (rand_r(&seed) % 4 == 0)
+                krait__timer_disarm(&timers[i]);
+            else
+                assert_int_equal(krait__timer_arm(&heap, &timers[i], when), 0);
+            if (rand_r(&seed) % 16 == 0)
+                krait__timer_remove(&heap, &timers[i]);
+        }
+    for (int i = 0; i < N; i++)
+        armed += timers[i].until != KRAIT__NEVER;
+    for (int64_t now_is = 250; now_is <= 1250; now_is += 250)
+        for (;;) {
+            int64_t until[N];
+
+            for (int i = 0; i < N; i++)
+                until[i] = timers[i].until;
+            if (!(t = krait__timers_due(&heap, now_is)))
+                break;
+            assert_true(until[t - timers] <= now_is);
+            assert_true(until[t - timers] >= last);
+            last = until[t - timers];
+            assert_true(t->until == KRAIT__NEVER);
+            got++;
+        }
+    assert_int_equal(got, armed);
+    assert_int_equal(heap.count, 0);
+    assert_true(krait__timers_next(&heap) == KRAIT__NEVER);
+    krait__timers_free(&heap);
+}
+
 static int sleep_badly(void *unused)
 {
     krait_deadline d;
@@ -1501,6 +1548,7 @@ int main(int argc, char **argv)
         {TEST(test_errors_are_each_fibers_own), false},
         {TEST(test_yields_go_round), false},
         {TEST(test_sleepers_wake_in_the_order_of_their_times), false},
+        {TEST(test_timers_that_are_due_come_in_order), true},
         {TEST(test_sleep_says_why_it_ended), false},
         {TEST(test_the_statistics_add_up), false},
         {TEST(test_the_statistics_may_grow_and_be_asked_for_by_all), false},
