@@ -194,7 +194,7 @@ static int begin_join(struct krait_fiber *f)
 
 static int wait_for_end(struct krait_fiber *f)
 {
-    int rc = krait__stopped();
+    int rc = 0;
 
     for (;;) {
         bool ended;
@@ -216,11 +216,11 @@ static int join(struct krait_fiber *f, int *result)
 {
     int rc;
 
-    if (!f)
-        return -EINVAL;
     if (f == krait_self())
         return -EDEADLK;
-    rc = begin_join(f);
+    rc = krait__stopped();
+    if (rc == 0)
+        rc = begin_join(f);
     if (rc < 0)
         return rc;
     rc = wait_for_end(f);
@@ -234,19 +234,23 @@ static int join(struct krait_fiber *f, int *result)
 
 int krait_join(krait_fiber *f, int *result)
 {
-    struct krait__runtime *rt = krait__runtime_enter();
-    int rc = rt ? join(f, result) : -ESRCH;
+    struct krait__runtime *rt;
+    int rc = -ESRCH;
 
-    if (rt)
+    if (!f)
+        return krait__fail("join", -EINVAL, "no fiber (NULL)", NULL, NULL, 0);
+    rt = krait__runtime_enter();
+    if (rt) {
+        rc = join(f, result);
         krait__runtime_leave();
+    }
     if (rc == 0)
         return 0;
     return krait__fail("join", rc,
-                       rc == -EDEADLK  ? "a fiber can't join itself"
-                       : rc == -EBUSY  ? "somebody else is joining it"
-                       : rc == -ESRCH  ? "its run-time has ended"
-                       : rc == -EINVAL ? "no fiber (NULL)"
-                                       : NULL,
+                       rc == -EDEADLK ? "a fiber can't join itself"
+                       : rc == -EBUSY ? "somebody else is joining it"
+                       : rc == -ESRCH ? "its run-time has ended"
+                                      : NULL,
                        NULL, NULL, 0);
 }
 

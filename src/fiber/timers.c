@@ -120,7 +120,8 @@ struct krait__timer *krait__timers_due(struct krait__timers *t, int64_t now)
     while (t->count && t->heap[0].when <= now) {
         struct krait__timer *timer = t->heap[0].timer;
 
-        if (timer->until > now && timer->until != KRAIT__NEVER) {
+        /* Also where that has come too: others may have to go before it. */
+        if (timer->until > t->heap[0].when && timer->until != KRAIT__NEVER) {
             t->heap[0].when = timer->until;
             sift_down(t, 0);
             continue;
