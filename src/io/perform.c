@@ -315,6 +315,9 @@ static ssize_t receive(struct krait__op *op, int64_t deadline)
 {
     bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
 
+    /* They have no error queue, and take no notice of the flag (af_unix.c). */
+    if (op->h->family == AF_UNIX)
+        op->flags &= ~MSG_ERRQUEUE;
     /* Neither waits in recv(2), blocking or not. */
     if (op->flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
         deadline = KRAIT__AT_ONCE;
