@@ -311,15 +311,22 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
 
 /* --- flags ------------------------------------------------------------- */
 
+/* Whether recv(2) answers at once, blocking or not. Datagrams know nothing
+ * urgent: UDP takes no notice of MSG_OOB, and waits. */
+static bool never_waits(const struct krait__op *op)
+{
+    return (op->flags & MSG_DONTWAIT) ||
+           (op->flags & MSG_ERRQUEUE) ||
+           ((op->flags & MSG_OOB) && op->h->type == SOCK_STREAM);
+}
+
 static ssize_t receive(struct krait__op *op, int64_t deadline)
 {
     bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
 
-    /* They have no error queue, and take no notice of the flag (af_unix.c). */
-    if (op->h->family == AF_UNIX)
+    if (op->h->family == AF_UNIX) /* which has no error queue */
         op->flags &= ~MSG_ERRQUEUE;
-    /* Neither waits in recv(2), blocking or not. */
-    if (op->flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
+    if (never_waits(op))
         deadline = KRAIT__AT_ONCE;
     op->flags &= ~MSG_WAITALL;
     if (!all || (op->flags & (MSG_OOB | MSG_ERRQUEUE)))
