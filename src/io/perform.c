@@ -190,6 +190,8 @@ static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
     if (*res == -EAGAIN && (p->events & POLLRDHUP) &&
         (op->kind == KRAIT__ACCEPT || op->h->type != SOCK_STREAM)) {
         *res = op->kind == KRAIT__RECV ? 0 : -EINVAL;
+        if (op->alen)
+            *op->alen = 0; /* from nobody */
         return false;
     }
     return *res == -EAGAIN;
