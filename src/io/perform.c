@@ -285,6 +285,16 @@ static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
     return (ssize_t)done;
 }
 
+/* The mark lies ahead of what is read next; not told any more once the urgent
+ * byte was taken. */
+static bool mark_ahead(struct krait__handle *h)
+{
+    struct krait__op op = {.kind = KRAIT__POLL, .arg = {h->fd, POLLPRI}};
+    ssize_t events = krait__attempt(&op);
+
+    return events > 0 && (events & POLLPRI) && !at_mark(h);
+}
+
 /* MSG_PEEK | MSG_WAITALL: peeking again and again, since poll(2) says "ready"
  * from the first byte on; only the end of the stream gives an event. Unix
  * streams don't wait for more (af_unix.c, unix_stream_read_generic). */
@@ -299,7 +309,8 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
         int64_t until = krait__now() + pause;
         int rc;
 
-        if (n <= 0 || (size_t)n == op->len || krait__now() >= deadline)
+        if (n <= 0 || (size_t)n == op->len || krait__now() >= deadline ||
+            mark_ahead(op->h))
             return n;
         rc = krait__wait_fd(op->h, KRAIT__NO_IN, op->h->fd, POLLRDHUP,
                             until < deadline ? until : deadline);
