@@ -316,8 +316,11 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
                             until < deadline ? until : deadline);
         if (rc >= 0)
             return until_done(op, deadline); /* the end; all that came */
-        if (rc != -KRAIT__ETIMEOUT)
-            return n;
+        if (rc != -KRAIT__ETIMEOUT) { /* with what has come meanwhile */
+            ssize_t last = krait__attempt(op);
+
+            return last > n ? last : n;
+        }
         pause = pause * 2 < PAUSE_LAST ? pause * 2 : PAUSE_LAST;
     }
 }
