@@ -8,6 +8,8 @@ ADDR ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+PROGRAMS ?= 10000
+SEED ?=
 CTEST_FLAGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -30,6 +32,8 @@ help:
 	@echo 'make test-PRESET     the same in another build:'
 	@echo '                       $(PRESETS)'
 	@echo 'make torture         each allocation and system call fails once'
+	@echo 'make differential    random programs, on libc and on each engine alike'
+	@echo '  PROGRAMS=$(PROGRAMS)      so many; SEED=... replays and shows one'
 	@echo 'make fuzz            every fuzz target, FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make check           layers, raw calls, format, static analysis'
 	@echo 'make format          clang-format, in place'
@@ -95,6 +99,11 @@ test: tests
 torture: tests
 	@$(call ctest,build,-L torture)
 
+# Each seed is a program: PROGRAMS of them from 0 on, or one, shown whole.
+differential: tests
+	@build/tests/differential/differ $(if $(SEED),--seed $(SEED),\
+		--programs $(PROGRAMS) --jobs $(cores))
+
 $(PRESETS:%=build-%): build-%: out/%/Makefile
 	@+$(call build,out/$*)
 
@@ -145,6 +154,6 @@ install: product
 clean:
 	rm -rf build out
 
-.PHONY: all help product run tests test torture fuzz coverage check \
+.PHONY: all help product run tests test torture differential fuzz coverage check \
 	check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

@@ -278,6 +278,8 @@ static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
     if (*res == -EAGAIN && (p->events & POLLRDHUP) &&
         (op->kind == KRAIT__ACCEPT || op->h->type != SOCK_STREAM)) {
         *res = op->kind == KRAIT__RECV ? 0 : -EINVAL;
+        if (op->alen)
+            *op->alen = 0; /* from nobody */
         return false;
     }
     return *res == -EAGAIN;
@@ -373,6 +375,16 @@ static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
     return (ssize_t)done;
 }
 
+/* The mark lies ahead of what is read next; not told any more once the urgent
+ * byte was taken. */
+static bool mark_ahead(struct krait__handle *h)
+{
+    struct krait__op op = {.kind = KRAIT__POLL, .arg = {h->fd, POLLPRI}};
+    ssize_t events = krait__attempt(&op);
+
+    return events > 0 && (events & POLLPRI) && !at_mark(h);
+}
+
 /* MSG_PEEK | MSG_WAITALL: peeking again and again, since poll(2) says "ready"
  * from the first byte on; only the end of the stream gives an event. Unix
  * streams don't wait for more (af_unix.c, unix_stream_read_generic). */
@@ -387,26 +399,40 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
         int64_t until = krait__now() + pause;
         int rc;
 
-        if (n <= 0 || (size_t)n == op->len || krait__now() >= deadline)
+        if (n <= 0 || (size_t)n == op->len || krait__now() >= deadline ||
+            mark_ahead(op->h))
             return n;
         rc = krait__wait_fd(op->h, KRAIT__NO_IN, op->h->fd, POLLRDHUP,
                             until < deadline ? until : deadline);
         if (rc >= 0)
             return until_done(op, deadline); /* the end; all that came */
-        if (rc != -KRAIT__ETIMEOUT)
-            return n;
+        if (rc != -KRAIT__ETIMEOUT) { /* with what has come meanwhile */
+            ssize_t last = krait__attempt(op);
+
+            return last > n ? last : n;
+        }
         pause = pause * 2 < PAUSE_LAST ? pause * 2 : PAUSE_LAST;
     }
 }
 
 /* --- flags ------------------------------------------------------------- */
 
+/* Whether recv(2) answers at once, blocking or not. Datagrams know nothing
+ * urgent: UDP takes no notice of MSG_OOB, and waits. */
+static bool never_waits(const struct krait__op *op)
+{
+    return (op->flags & MSG_DONTWAIT) ||
+           (op->flags & MSG_ERRQUEUE) ||
+           ((op->flags & MSG_OOB) && op->h->type == SOCK_STREAM);
+}
+
 static ssize_t receive(struct krait__op *op, int64_t deadline)
 {
     bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
 
-    /* Neither waits in recv(2), blocking or not. */
-    if (op->flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE))
+    if (op->h->family == AF_UNIX) /* which has no error queue */
+        op->flags &= ~MSG_ERRQUEUE;
+    if (never_waits(op))
         deadline = KRAIT__AT_ONCE;
     op->flags &= ~MSG_WAITALL;
     if (!all || (op->flags & (MSG_OOB | MSG_ERRQUEUE)))
