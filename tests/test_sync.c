@@ -694,6 +694,25 @@ static void test_calls_go_on_after_signals(void **state)
     for_each_kind(goes_on);
 }
 
+static void asks_no_hook(const struct kind *kind, struct objects *o)
+{
+    struct job *job;
+
+    watch_signals(1);
+    job = wait_in_hooked_job(kind, o);
+    assert_works(kind->serve(o));
+    join(job->task);
+    stop_watching();
+    assert_int_equal(job->rc, kind->good);
+    assert_int_equal(atomic_load(&hook_calls), 0);
+}
+
+static void test_the_hook_is_asked_after_signals_only(void **state)
+{
+    (void)state;
+    for_each_kind(asks_no_hook);
+}
+
 static void is_stopped(const struct kind *kind, struct objects *o)
 {
     struct job *job, *late;
@@ -722,6 +741,10 @@ static void test_the_hook_can_stop_a_call(void **state)
 struct counter {
     struct krait__lock lock;
     struct krait__wait_queue queue;
+};
+
+struct customer {
+    struct counter *counter;
     int64_t timeout;
     int rc;
     struct task *task;
@@ -729,84 +752,124 @@ struct counter {
 
 static void do_queue(void *arg)
 {
-    struct counter *c = (struct counter *)arg;
+    struct customer *c = (struct customer *)arg;
+    struct counter *counter = c->counter;
 
-    krait__lock(&c->lock);
-    c->rc = krait__wait(&c->queue, &c->lock, NULL, KRAIT_WAIT_SEM, c->timeout);
+    krait__lock(&counter->lock);
+    c->rc = krait__wait(&counter->queue, &counter->lock, NULL, KRAIT_WAIT_SEM,
+                        c->timeout);
+}
+
+static struct customer *new_customer(struct counter *counter, int64_t timeout)
+{
+    struct customer *c = (struct customer *)own_block(sizeof *c);
+
+    c->counter = counter;
+    c->timeout = timeout;
+    return c;
+}
+
+static void serve_one(struct counter *counter, int answer)
+{
+    bool served;
+
+    krait__lock(&counter->lock);
+    served = krait__serve(&counter->queue, answer);
+    krait__unlock(&counter->lock);
+    assert_true(served);
 }
 
 static bool wants_the_lock(void *arg)
 {
-    struct counter *c = (struct counter *)arg;
+    struct customer *c = (struct customer *)arg;
     unsigned long op, word;
 
     return futex_of(atomic_load(&c->task->tid), &op, &word) &&
-           word == (uintptr_t)&c->lock.word;
+           word == (uintptr_t)&c->counter->lock.word;
 }
 
-static bool queue_or_end(void *arg)
+static bool both_in_queue_or_one_gone(void *arg)
 {
-    struct counter *c = (struct counter *)arg;
+    struct customer *c = (struct customer *)arg;
+    const struct krait__wait_queue *queue = &c->counter->queue;
 
-    krait__lock(&c->lock);
-    if (c->queue.first)
+    krait__lock(&c->counter->lock);
+    if (queue->first != queue->last)
         return true; /* with the lock */
-    krait__unlock(&c->lock);
+    krait__unlock(&c->counter->lock);
     return atomic_load(&c->task->done);
 }
 
-/* The waiter's time is up and it wants the lock, to leave the queue; who has
- * the lock serves it. Since it holds an inner lock for a while, which no fiber
- * does, the waiter is a thread. */
+/* Two who wait, the first not for ever, and can't leave: the caller has the
+ * lock. False, and nobody waits: the first was gone too soon. */
+static bool catch_two(struct counter *counter, int64_t timeout,
+                      struct customer *both[2])
+{
+    both[0] = new_customer(counter, timeout);
+    both[1] = new_customer(counter, KRAIT__NEVER);
+    both[0]->task = start_thread(do_queue, both[0]);
+    both[1]->task = start_thread(do_queue, both[1]);
+    if (!wait_for(both_in_queue_or_one_gone, both[0]))
+        fail_msg("they don't wait");
+    if (!atomic_load(&both[0]->task->done))
+        return true;
+    join(both[0]->task);
+    wait_until_parked(both[1]->task);
+    serve_one(counter, 0);
+    join(both[1]->task);
+    assert_int_equal(both[0]->rc, -KRAIT__ETIMEOUT);
+    return false;
+}
+
+/* The time of one is up and it wants the lock, to leave the queue; who has the
+ * lock serves both. Since it holds an inner lock for a while, which no fiber
+ * does, the waiters are threads. */
 static void test_served_at_the_last_moment(void **state)
 {
-    struct counter *c = (struct counter *)own_block(sizeof *c);
+    struct counter *counter = (struct counter *)own_block(sizeof *counter);
+    struct customer *both[2];
+    int64_t timeout = 20 * KRAIT__NS_PER_MS;
+    bool late, served, told;
 
     (void)state;
-    for (c->timeout = 20 * KRAIT__NS_PER_MS;; c->timeout *= 2) {
-        c->task = start_thread(do_queue, c);
-        assert_true(wait_for(queue_or_end, c));
-        if (!atomic_load(&c->task->done))
-            break; /* seen in time */
-        join(c->task);
-        assert_int_equal(c->rc, -KRAIT__ETIMEOUT);
-        assert_true(c->timeout < 5 * KRAIT__NS_PER_SEC);
+    while (!catch_two(counter, timeout, both)) {
+        timeout *= 2;
+        assert_true(timeout < 5 * KRAIT__NS_PER_SEC);
     }
-    if (sleeping_call(atomic_load(&c->task->tid)) == -2) {
-        krait__unlock(&c->lock);
+    told = sleeping_call(atomic_load(&both[0]->task->tid)) != -2;
+    late = told && wait_for(wants_the_lock, both[0]);
+    served =
+        krait__serve(&counter->queue, 7) && krait__serve(&counter->queue, 8);
+    krait__unlock(&counter->lock);
+    join(both[0]->task);
+    join(both[1]->task);
+    if (!told)
         skip_because("/proc does not tell in which call a thread sleeps");
-    }
-    if (!wait_for(wants_the_lock, c)) {
-        krait__unlock(&c->lock);
-        fail_msg("its time does not pass");
-    }
-    assert_true(krait__serve(&c->queue, 7));
-    krait__unlock(&c->lock);
-    join(c->task);
-    assert_int_equal(c->rc, 7);
+    assert_true(late && served);
+    /* Either may have come first. */
+    assert_int_equal(both[0]->rc + both[1]->rc, 7 + 8);
+    assert_null(counter->queue.first);
+    assert_null(counter->queue.last);
 }
 
 static void test_a_wake_for_no_reason_ends_no_wait(void **state)
 {
-    struct counter *c = (struct counter *)own_block(sizeof *c);
+    struct counter *counter = (struct counter *)own_block(sizeof *counter);
+    struct customer *c = new_customer(counter, KRAIT__NEVER);
     int i;
 
     (void)state;
-    c->timeout = KRAIT__NEVER;
     c->task = start(do_queue, c);
     for (i = 0; i < 100; i++) {
         wait_until_parked(c->task);
-        krait__lock(&c->lock);
-        assert_non_null(c->queue.first);
-        krait__unpark(c->queue.first->parker);
-        krait__unlock(&c->lock);
+        krait__lock(&counter->lock);
+        krait__unpark(counter->queue.first->parker);
+        krait__unlock(&counter->lock);
     }
-    krait__lock(&c->lock);
-    assert_true(krait__serve(&c->queue, 3));
-    assert_false(krait__serve(&c->queue, 4));
-    krait__unlock(&c->lock);
+    serve_one(counter, 3);
     join(c->task);
     assert_int_equal(c->rc, 3);
+    assert_false(krait__serve(&counter->queue, 4));
 }
 
 /* --- mutex ------------------------------------------------------------- */
@@ -1847,6 +1910,7 @@ int main(int argc, char **argv)
         {TEST(test_a_scope_that_has_passed), ONCE},
         {TEST(test_a_condition_in_a_scope_that_passes), ONCE},
         {TEST(test_calls_go_on_after_signals), ONCE},
+        {TEST(test_the_hook_is_asked_after_signals_only), ONCE},
         {TEST(test_the_hook_can_stop_a_call), ONCE},
         {TEST(test_served_at_the_last_moment), ONCE},
         {TEST(test_a_wake_for_no_reason_ends_no_wait), ONCE},
