@@ -1894,9 +1894,33 @@ static void test_what_is_over_may_be_freed(void **state)
     }
 }
 
+/* --- a worker is shared ------------------------------------------------- */
+
+static void say_so(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+}
+
+/* Calls that never have to wait are no way to keep a worker for oneself. */
+static void test_who_never_waits_lets_others_run(void **state)
+{
+    krait_sem sem = KRAIT_SEM_INIT(1);
+    atomic_int said[2] = {0, 0};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 2; i++) /* on this worker, and on another */
+        start(say_so, &said[i]);
+    while (!atomic_load(&said[0]) || !atomic_load(&said[1])) {
+        assert_works(krait_sem_wait(&sem, KRAIT_FOREVER));
+        assert_works(krait_sem_post(&sem));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
+        {TEST(test_who_never_waits_lets_others_run), ONCE},
         {TEST(test_timeout_0_does_not_wait), ONCE},
         {TEST(test_a_timeout_passes_and_takes_nothing), ONCE},
         {TEST(test_the_shortest_timeout_is_no_0), ONCE},

@@ -242,8 +242,12 @@ void krait_yield(void)
 
 void krait__breathe(void)
 {
-    if (here->slice > 0)
-        here->slice--;
+    struct krait__worker *w = here;
+
+    if (!current(w))
+        return;
+    if (w->slice > 0)
+        w->slice--;
     else
         krait_yield();
 }

@@ -32,8 +32,8 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
                              struct krait__handle *h, unsigned bits,
                              int64_t until);
 
-/* After an operation that did not have to wait: a fiber that has done many in
- * a row lets the others of its worker run. */
+/* In a call that does not have to wait: a fiber that has done many in a row
+ * lets the others of its worker run. Nothing in a plain thread. */
 void krait__breathe(void);
 
 /* Whether `f` waits, as a test wants to see it; a moment's truth. From any

@@ -10,6 +10,7 @@
 #include "base/deadline.h"
 #include "base/failure.h"
 #include "fiber/park.h"
+#include "fiber/scheduler.h"
 
 bool krait__sync_object(const char *op, const void *object)
 {
@@ -30,6 +31,7 @@ bool krait__sync_begin(const char *op, const void *object, double seconds,
                     NULL, 0);
         return false;
     }
+    krait__breathe();
     /* As with sockets: what can't wait goes on in a fiber that is cancelled. */
     code = *timeout == KRAIT__AT_ONCE ? 0 : krait__stopped();
     return krait__sync_end(op, code) == 0;
