@@ -847,6 +847,13 @@ static int do_without_permission(const struct setting *unused)
     return do_without(EPERM);
 }
 
+/* What SELinux says. */
+static int do_without_access(const struct setting *unused)
+{
+    (void)unused;
+    return do_without(EACCES);
+}
+
 static int do_without_the_call(const struct setting *unused)
 {
     (void)unused;
@@ -858,6 +865,7 @@ static void test_where_io_uring_is_refused_epoll_does(void **state)
     if (under_valgrind())
         skip_because("Valgrind has system calls of its own");
     check_child(state, do_without_permission);
+    check_child(state, do_without_access);
     check_child(state, do_without_the_call);
 }
 
