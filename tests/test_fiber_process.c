@@ -548,6 +548,7 @@ static void be_a_plain_thread(krait_fiber *parents, krait_sock *pair[2])
 {
     krait_run_options o = {.workers = UNDER_TSAN ? 1 : 2};
     krait_sock *own_pair[2];
+    krait_deadline d;
     krait_stats s;
     char byte;
 
@@ -567,7 +568,10 @@ static void be_a_plain_thread(krait_fiber *parents, krait_sock *pair[2])
     need(krait_socketpair(AF_UNIX, SOCK_STREAM, 0, own_pair) == 0);
     need(krait_sendall(own_pair[1], "x", 1, 0) == 0);
     need(krait_recv(own_pair[0], &byte, 1, 0) == 1);
+    need(krait_deadline_begin(&d, 100) == 0);
     need(krait_run(run_again, own_pair[0], &o) == 12);
+    need(krait_deadline_left() <= 100); /* it is in the scope still */
+    need(krait_deadline_end(&d) == 0);
     need(krait_self() == NULL);
     need(krait_close(own_pair[0]) == 0 && krait_close(own_pair[1]) == 0);
 }

@@ -211,6 +211,7 @@ static int begin_worker(struct krait__worker *w)
         rc = choose_engine(w);
     if (rc < 0)
         return rc;
+    w->flow = krait__flow();
     krait__context_adopt(&w->context);
     krait__worker_set(w);
     return 0;
