@@ -656,6 +656,38 @@ static void test_a_forked_first_fiber_ends_its_process(void **state)
     check_child(state, fork_the_first);
 }
 
+static int fork_and_fall(void *unused)
+{
+    krait_run_options o = {.workers = 1};
+    int status = -1;
+    pid_t pid = fork();
+
+    (void)unused;
+    need(pid >= 0);
+    if (pid == 0)
+        return krait_run(make_one_fall, NULL, &o);
+    need(krait_wait_child(pid, &status, KRAIT_FOREVER) == 0);
+    need(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    return 0;
+}
+
+static int fork_what_falls(const struct setting *setting)
+{
+    return run_in(setting, fork_and_fall, NULL);
+}
+
+static void test_an_overflow_in_a_forked_childs_run_time_is_named(void **state)
+{
+    struct ended e;
+
+    needs_plain_faults();
+    e = run_child(fork_what_falls, setting_of(state));
+    if (WIFEXITED(e.status) && WEXITSTATUS(e.status) == LACKS_ENGINE)
+        skip_because("this machine lacks the engine");
+    assert_true(WIFEXITED(e.status) && WEXITSTATUS(e.status) == 0);
+    assert_contains(e.text, "\"abyss\" of worker 1 has overflowed");
+}
+
 static void fork_beside(void *arg)
 {
     pid_t pid = fork();
@@ -921,6 +953,7 @@ int main(int argc, char **argv)
         {TEST(test_the_watchdog_names_who_computes), false},
         {TEST(test_a_forked_fiber_is_a_plain_thread), false},
         {TEST(test_a_forked_first_fiber_ends_its_process), false},
+        {TEST(test_an_overflow_in_a_forked_childs_run_time_is_named), false},
         {TEST(test_a_thread_beside_the_run_time_forks), false},
         {TEST(test_exit_in_a_fiber_flushes_without_parking), false},
         {TEST(test_where_io_uring_is_refused_epoll_does), true},
