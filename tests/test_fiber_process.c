@@ -98,7 +98,10 @@ static void check_child(void **state, int (*child)(const struct setting *))
 
     if (WIFEXITED(e.status) && WEXITSTATUS(e.status) == LACKS_ENGINE)
         skip_because("this machine lacks the engine");
-    if (WIFEXITED(e.status) && WEXITSTATUS(e.status) == 0 && !e.text[0])
+    /* AddressSanitizer warns of a forked fiber's stack, which it takes for the
+     * thread's. What is wrong is told by the status. */
+    if (WIFEXITED(e.status) && WEXITSTATUS(e.status) == 0 &&
+        (!e.text[0] || UNDER_ASAN))
         return;
     fail_msg("the child left with status %#x and said: %s", e.status, e.text);
 }
@@ -707,10 +710,11 @@ static void fork_beside(void *arg)
 static int be_forked_beside(void *unused)
 {
     static atomic_bool over;
+    struct task *task = start_thread(fork_beside, &over);
 
     (void)unused;
-    start_thread(fork_beside, &over);
     need(until_set(&over));
+    join(task);
     return 0;
 }
 
@@ -801,6 +805,9 @@ static void test_exit_in_a_fiber_flushes_without_parking(void **state)
     char tail[16] = "";
     struct ended e;
 
+    if (UNDER_ASAN)
+        skip_because("LeakSanitizer doesn't look at the stack of a thread that "
+                     "exits in a fiber, and calls leaked what that points to");
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
