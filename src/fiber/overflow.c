@@ -77,6 +77,19 @@ static void on_fault(int signo, siginfo_t *info, void *unused)
     errno = saved;
 }
 
+static bool is_ours(const struct sigaction *now)
+{
+    return (now->sa_flags & SA_SIGINFO) && now->sa_sigaction == on_fault;
+}
+
+/* Ours is there already in the child of a fork, which has begun a run-time of
+ * its own. */
+static bool is_programs_own(const struct sigaction *now)
+{
+    return !is_ours(now) &&
+           ((now->sa_flags & SA_SIGINFO) || now->sa_handler != SIG_DFL);
+}
+
 void krait__overflow_watch(struct krait__runtime *rt)
 {
     struct sigaction now, ours = {
@@ -85,7 +98,7 @@ void krait__overflow_watch(struct krait__runtime *rt)
                           };
 
     if (rt->opt.keep_sigsegv || sigaction(SIGSEGV, NULL, &now) < 0 ||
-        (now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_DFL)
+        is_programs_own(&now))
         return;
     stacks = rt->stacks;
     sigemptyset(&ours.sa_mask);
@@ -97,8 +110,7 @@ void krait__overflow_unwatch(void)
     struct sigaction now;
 
     stacks = NULL;
-    if (sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
-        now.sa_sigaction == on_fault)
+    if (sigaction(SIGSEGV, NULL, &now) == 0 && is_ours(&now))
         signal(SIGSEGV, SIG_DFL);
 }
 

@@ -169,6 +169,12 @@ static void say_why(struct krait__worker *w, const char *what, int code)
              code ? krait__strerror(-code, words, sizeof words) : "");
 }
 
+/* By the kernel (none, io_uring_disabled), a filter of system calls, SELinux. */
+static bool is_refusal(int code)
+{
+    return code == -ENOSYS || code == -EPERM || code == -EACCES;
+}
+
 static int choose_engine(struct krait__worker *w)
 {
     krait_run_options o = w->runtime->opt;
@@ -184,7 +190,7 @@ static int choose_engine(struct krait__worker *w)
     if (w->engine)
         return 0;
     if (o.engine == KRAIT_ENGINE_URING)
-        return code == -ENOSYS || code == -EPERM ? -ENOTSUP : code;
+        return is_refusal(code) ? -ENOTSUP : code;
     if (o.engine == KRAIT_ENGINE_EPOLL)
         say_why(w, by, 0);
     else
@@ -204,6 +210,7 @@ static int begin_worker(struct krait__worker *w)
         rc = choose_engine(w);
     if (rc < 0)
         return rc;
+    w->flow = krait__flow();
     krait__context_adopt(&w->context);
     krait__worker_set(w);
     return 0;

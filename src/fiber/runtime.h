@@ -82,6 +82,7 @@ struct krait__worker {
     struct krait__engine *engine;
     char why[96];                  /* that engine */
     struct krait__context context; /* the scheduler's */
+    struct krait__flow *flow;      /* and what was current before it */
     _Atomic(struct krait_fiber *) current;
     struct krait_fiber *ready, **ready_end; /* first come, first served */
     struct krait_fiber *over; /* has just ended: its stack is still warm */

@@ -181,7 +181,7 @@ static void run(struct krait__worker *w, struct krait_fiber *f)
     krait__flow_enter(&f->flow);
     w->slice = SLICE;
     krait__context_switch(&w->context, &f->context);
-    krait__flow_enter(NULL);
+    krait__flow_enter(w->flow);
     atomic_store_explicit(&w->current, NULL, memory_order_release);
     if (!w->over)
         return;
