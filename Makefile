@@ -14,7 +14,7 @@ CTEST_FLAGS ?=
 
 MAKEFLAGS += --no-print-directory
 
-PRESETS = debug asan ubsan tsan valgrind coverage clang
+PRESETS = debug asan ubsan tsan valgrind portable aarch64 coverage clang
 
 # A jobserver above us (make -j) is passed on; otherwise all cores are used.
 cores := $(shell nproc)
@@ -44,7 +44,7 @@ help:
 
 # --- what must be there --------------------------------------------------
 
-DEPS = build test valgrind clang check coverage
+DEPS = build test valgrind aarch64 clang check coverage
 
 $(DEPS:%=deps-%): deps-%:
 	@tools/install-deps $* </dev/null
@@ -64,6 +64,7 @@ $(PRESETS:%=out/%/Makefile): out/%/Makefile: CMakePresets.json | \
 	@cmake --preset $* </dev/null >/dev/null
 	@touch $@
 out/valgrind/Makefile: | deps-valgrind
+out/aarch64/Makefile: | deps-aarch64
 out/clang/Makefile: | deps-clang
 
 out/fuzz/Makefile: CMakePresets.json | deps-build deps-clang

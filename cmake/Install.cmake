@@ -30,6 +30,15 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/KraitConfig.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/KraitConfigVersion.cmake
         DESTINATION ${package_dir})
 
+# What libkrait.a needs. No Requires.private: for that, pkg-config would want
+# liburing.pc of those too who link the shared library.
+set(libs_private -pthread)
+if(KRAIT_URING)
+  list(TRANSFORM liburing_LIBRARIES PREPEND -l OUTPUT_VARIABLE uring_flags)
+  list(APPEND libs_private ${uring_flags})
+endif()
+list(JOIN libs_private " " libs_private)
+
 # krait.pc names the prefix, which `cmake --install --prefix` may still change:
 # so it is written when the rest is installed, not when it is configured.
 set(pc_template ${CMAKE_CURRENT_SOURCE_DIR}/krait.pc.in)
@@ -45,6 +54,7 @@ install(CODE "
   endforeach()
   set(description \"${PROJECT_DESCRIPTION}\")
   set(version \"${PROJECT_VERSION}\")
+  set(libs_private \"${libs_private}\")
   configure_file(\"${pc_template}\" \"${pc_file}\" @ONLY)
 ")
 install(FILES ${pc_file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

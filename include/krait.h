@@ -11,6 +11,9 @@
 
 #include <krait/version.h> /* which Krait this is */
 #include <krait/error.h>   /* what went wrong, in a line fit to print */
+#include <krait/scope.h>   /* deadline scopes: one limit over many calls */
+#include <krait/fiber.h>   /* fibers: what waits costs no thread */
+#include <krait/sync.h>    /* what fibers and threads share things with */
 #include <krait/io.h>      /* what all waiting calls have in common */
 #include <krait/address.h> /* addresses, as values */
 #include <krait/socket.h>  /* sockets: Python's `socket` objects */

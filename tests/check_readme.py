@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """README.md's programs are programs: the server is the one in examples/, and
-each compiles against the library and does what README says."""
+each compiles against the library and does what README says. So does the one
+that docs/fibers.md begins with; what else that page shows compiles too."""
 
 import os
 import re
@@ -15,9 +16,9 @@ BUILD = os.environ["KRAIT_BUILD"]
 PATIENCE = 30
 
 
-def programs():
-    with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as readme:
-        return re.findall(r"```c\n(.*?)```", readme.read(), re.DOTALL)
+def programs(page="README.md"):
+    with open(os.path.join(SOURCE, page), encoding="utf-8") as text:
+        return re.findall(r"```c\n(.*?)```", text.read(), re.DOTALL)
 
 
 def example(name):
@@ -28,8 +29,9 @@ def example(name):
     return text[text.index("#include"):]
 
 
-class Readme(unittest.TestCase):
-    def compile(self, text):
+class PageTest(unittest.TestCase):
+    def cc(self, text, *more):
+        """What it makes of `text`."""
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)
         source = os.path.join(folder, "program.c")
@@ -39,10 +41,15 @@ class Readme(unittest.TestCase):
         subprocess.run(
             ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror",
              "-I" + os.path.join(SOURCE, "include"), source, "-o", program,
-             os.path.join(BUILD, "libkrait.a"), "-pthread"],
-            check=True, timeout=PATIENCE)
+             *more], check=True, timeout=PATIENCE)
         return program
 
+    def compile(self, text):
+        """A whole program."""
+        return self.cc(text, "-L" + BUILD, "-lkrait", "-Wl,-rpath," + BUILD)
+
+
+class Readme(PageTest):
     def test_it_has_a_server_and_a_client(self):
         self.assertEqual(len(programs()), 2)
 
@@ -66,6 +73,32 @@ class Readme(unittest.TestCase):
         answer = subprocess.run([client], stdout=subprocess.PIPE, check=True,
                                 timeout=PATIENCE).stdout
         self.assertEqual(answer, b"server received you message.\n")
+
+
+class Fibers(PageTest):
+    """docs/fibers.md, and krait_fibers(7)."""
+
+    def test_its_first_program_runs(self):
+        program = self.compile(programs("docs/fibers.md")[0])
+        done = subprocess.run([program], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stdout, done.stderr),
+                         (0, b"heard: hello\n", b""))
+
+    def test_its_other_pieces_compile(self):
+        first, *others = programs("docs/fibers.md")
+        headers = "".join(re.findall(r"#include .*\n", first))
+        self.assertTrue(others)
+        for piece in others:
+            with self.subTest(piece=piece):
+                self.cc(headers + piece, "-c", "-Wno-unused-function")
+
+    def test_the_manual_s_example_is_a_program(self):
+        path = os.path.join(SOURCE, "man", "krait_fibers.7")
+        with open(path, encoding="utf-8") as page:
+            shown = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed", page.read(),
+                              re.DOTALL | re.MULTILINE)
+        self.compile(shown.group(1))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ static inline void ignore_signal(int signo)
 
 /* --- a server in a thread ---------------------------------------------- */
 
+/* In a thread even where the tests run in fibers: then its clients are fibers,
+ * and what crosses the socket must not care. */
+
 struct serving {
     krait_server *server;
     struct task *task;
@@ -95,7 +98,7 @@ static inline krait_server_options options_for(const struct transport *t,
 static inline void serve_again(struct serving *s)
 {
     s->rc = -99;
-    s->task = start(do_serve, s);
+    s->task = start_thread(do_serve, s);
 }
 
 static inline void serve(struct serving *s, const krait_server_options *o)
@@ -142,9 +145,9 @@ static inline void connect_when_it_listens(void *arg)
     struct call *c = (struct call *)arg;
     double end = now() + PATIENCE;
 
-    do
-        c->rc = krait_connect(c->sock, c->addr);
-    while (c->rc < 0 && errno == ECONNREFUSED && now() < end);
+    while ((c->rc = krait_connect(c->sock, c->addr)) < 0 &&
+           errno == ECONNREFUSED && now() < end)
+        nap(0.0005);
     c->err = errno;
 }
 

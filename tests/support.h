@@ -2,17 +2,18 @@
  *
  * support.h - what all of Krait's tests share: a runner that stamps a test for
  * several transports, things that are given back when a test ends however it
- * ends, threads that can be watched until they wait, and checks of errors.
+ * ends, tasks that can be watched until they wait, and checks of errors. A task
+ * is a thread, or a fiber: flow_support.h tells which.
  *
  * Rules that hold in every test:
  *
  *   - What a test makes it hands to own_...() at once. When the test ends,
  *     failed assertions included (they longjmp), the sockets are interrupted,
- *     the threads joined, and everything is closed. Then the number of fds and
+ *     the tasks joined, and everything is closed. Then the number of fds and
  *     of threads must be what it was before: a leak fails the test.
  *   - Nobody sleeps until "it must have happened by now": wait_for() and
  *     wait_until_blocked() look until it has, and fail after a long while.
- *   - Assertions are made in the main thread only, for they longjmp. A thread
+ *   - Assertions are made in the test's own flow only, for they longjmp. A task
  *     leaves what it saw in its struct, and the test looks at that.
  *   - A test that hangs is ended by SIGALRM, with its name.
  *
@@ -52,7 +53,7 @@
 /* After the headers that it needs and doesn't include. */
 #include <cmocka.h>
 
-#include <krait.h>
+#include "flow_support.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -81,15 +82,6 @@ static inline double cpu_time(void)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-/* Only between two looks at something, never instead of looking. */
-static inline void nap(double seconds)
-{
-    struct timespec ts = {(time_t)seconds, 0};
-
-    ts.tv_nsec = (long)((seconds - (double)ts.tv_sec) * 1e9);
-    nanosleep(&ts, NULL);
 }
 
 /* Looks until `seen(arg)`, for PATIENCE at most. */
@@ -344,48 +336,163 @@ static inline const char *own_path(const char *name)
     return path;
 }
 
-/* --- threads that can be watched --------------------------------------- */
+/* --- tasks that can be watched ------------------------------------------ */
 
 struct task {
     void (*run)(void *arg);
     void *arg;
+    krait_fiber *fiber; /* NULL: a thread */
     pthread_t thread;
-    atomic_int tid;
+    atomic_int tid; /* of the thread that runs it */
     atomic_int done;
     bool joined;
 };
 
-static inline void *task_main(void *arg)
+static inline int run_task(void *arg)
 {
     struct task *task = (struct task *)arg;
 
     atomic_store(&task->tid, (int)syscall(SYS_gettid));
     task->run(task->arg);
     atomic_store(&task->done, 1);
+    return 0;
+}
+
+static inline void *task_main(void *arg)
+{
+    run_task(arg);
     return NULL;
 }
 
-/* Runs `run(arg)` in a thread, which is joined at the end of the test. */
-static inline struct task *start(void (*run)(void *arg), void *arg)
+static inline struct task *start_on(bool fiber, void (*run)(void *arg),
+                                    void *arg)
 {
     struct task *task = (struct task *)calloc(1, sizeof *task);
+    bool started;
 
     assert_non_null(task);
     task->run = run;
     task->arg = arg;
-    if (pthread_create(&task->thread, NULL, task_main, task) != 0) {
+    if (fiber)
+        started = (task->fiber = spawn_by_turns(run_task, task)) != NULL;
+    else
+        started = pthread_create(&task->thread, NULL, task_main, task) == 0;
+    if (!started) {
         free(task);
-        fail_msg("no thread");
+        fail_msg("no thread or fiber");
     }
     own_put((void **)own__.tasks, task);
     return task;
 }
 
+/* Runs `run(arg)` in a thread or fiber, as the flow has it, which is joined at
+ * the end of the test. */
+static inline struct task *start(void (*run)(void *arg), void *arg)
+{
+    return start_on(in_fibers(), run, arg);
+}
+
+/* In a thread, whatever the flow. */
+static inline struct task *start_thread(void (*run)(void *arg), void *arg)
+{
+    return start_on(false, run, arg);
+}
+
+static inline bool is_done(void *task)
+{
+    return atomic_load(&((struct task *)task)->done);
+}
+
 static inline void join(struct task *task)
 {
-    if (!task->joined)
-        pthread_join(task->thread, NULL);
+    if (task->joined)
+        return;
     task->joined = true;
+    if (task->fiber) {
+        join_fiber(task->fiber);
+        return;
+    }
+    /* The thread may wait for fibers of the caller's worker. */
+    while (is_fiber() && !is_done(task))
+        nap(0.0005);
+    pthread_join(task->thread, NULL);
+}
+
+/* Whether the task itself is the caller. */
+static inline bool runs_here(struct task *task)
+{
+    if (task->fiber)
+        return krait_self() == task->fiber;
+    return !is_fiber() && atomic_load(&task->tid) == (int)syscall(SYS_gettid);
+}
+
+/* Joins and forgets a task before the test ends, where it has very many. */
+static inline void join_and_forget(struct task *task)
+{
+    join(task);
+    own_drop((void **)own__.tasks, task);
+    free(task);
+}
+
+/* To a thread, by its number; where it is 0, not yet known, to nobody. */
+static inline void signal_thread(atomic_int *tid, int signo)
+{
+    int to = atomic_load(tid);
+
+    if (to)
+        syscall(SYS_tgkill, getpid(), to, signo);
+}
+
+/* To the thread that runs the task: a fiber's worker. */
+static inline void signal_task(struct task *task, int signo)
+{
+    signal_thread(&task->tid, signo);
+}
+
+/* A hail of signals on a thread. It comes from a thread: a fiber could share
+ * its thread with who waits, and would never find it waiting. */
+struct hail {
+    atomic_int *tid;
+    int signo;
+    atomic_int stop;
+    struct task *task;
+};
+
+static inline void do_hail(void *arg)
+{
+    struct hail *hail = (struct hail *)arg;
+
+    while (!atomic_load(&hail->stop)) {
+        signal_thread(hail->tid, hail->signo);
+        nap(0.0005);
+    }
+}
+
+static inline void begin_hail(struct hail *hail, atomic_int *tid, int signo)
+{
+    hail->tid = tid;
+    hail->signo = signo;
+    atomic_store(&hail->stop, 0);
+    hail->task = start_thread(do_hail, hail);
+}
+
+static inline void end_hail(struct hail *hail)
+{
+    atomic_store(&hail->stop, 1);
+    join(hail->task);
+}
+
+/* Signals the task until it has ended. */
+static inline void hail_until_done(struct task *task, int signo)
+{
+    struct hail *hail = (struct hail *)own_block(sizeof *hail);
+    bool done;
+
+    begin_hail(hail, &task->tid, signo);
+    done = wait_for(is_done, task);
+    end_hail(hail);
+    if (!done)
+        fail_msg("no signal ends the task");
 }
 
 static inline bool is_waiting_call(long number)
@@ -403,8 +510,11 @@ static inline bool is_waiting_call(long number)
 #ifdef SYS_epoll_pwait2
         SYS_epoll_pwait2,
 #endif
-        SYS_ppoll,        SYS_pselect6,        SYS_epoll_pwait,
-        SYS_nanosleep,    SYS_clock_nanosleep,
+#ifdef SYS_io_uring_enter
+        SYS_io_uring_enter,
+#endif
+        SYS_ppoll,          SYS_pselect6,        SYS_epoll_pwait,
+        SYS_nanosleep,      SYS_clock_nanosleep,
     };
     size_t i;
 
@@ -462,22 +572,24 @@ static inline bool is_blocked(void *arg)
 
     if (atomic_load(&task->done))
         return true; /* it never will be: let the test say what it got */
+    if (task->fiber)
+        return fiber_waits(task->fiber);
     if (!tid)
         return false;
     call = sleeping_call(tid);
     return call == -2 ? sleeps_somewhere(tid) : is_waiting_call(call);
 }
 
-/* Looks until the thread waits for something other than a lock. */
+/* Looks until the task waits for something other than a lock. */
 static inline void wait_until_blocked(struct task *task)
 {
     if (!wait_for(is_blocked, task))
-        fail_msg("the thread doesn't wait");
-    if (atomic_load(&task->done))
-        fail_msg("the thread has ended instead of waiting");
+        fail_msg("the task doesn't wait");
+    if (is_done(task))
+        fail_msg("the task has ended instead of waiting");
 }
 
-/* One call of Krait's, made in a thread. */
+/* One call of Krait's, made in a task. */
 struct call {
     krait_sock *sock;
     void *buf;
@@ -559,11 +671,23 @@ static inline void do_accept(void *arg)
     call_ended(c, c->accepted ? 0 : -1, since);
 }
 
-/* Starts the call in a thread and waits until it waits. */
+/* Starts the call in a task and waits until it waits. */
 static inline void call_and_block(struct call *call, void (*run)(void *))
 {
     call->task = start(run, call);
     wait_until_blocked(call->task);
+}
+
+/* The same for sending more than fits: waits until some of it is sent, too. A
+ * fiber may wait before the kernel has been told what for. */
+static inline void send_and_block(struct call *call, void (*run)(void *),
+                                  krait_sock *peer)
+{
+    int fd = krait_fileno(peer);
+
+    call_and_block(call, run);
+    if (!wait_for(fd_is_readable, &fd))
+        fail_msg("nothing is sent");
 }
 
 /* A call that has been started must have failed with `error`. */
@@ -753,6 +877,38 @@ static inline void reset_on_close(krait_sock *s)
                                       sizeof now_and_hard));
 }
 
+/* Many wait on one end: each byte, a message of its own where it has edges,
+ * goes to exactly one of them. */
+static inline void check_each_reader_gets_one(const struct transport *t)
+{
+    enum { READERS = 8 };
+    struct call calls[READERS];
+    char bytes[READERS];
+    krait_sock *pair[2];
+    unsigned seen = 0;
+    int i;
+
+    connect_pair(t, pair);
+    memset(calls, 0, sizeof calls);
+    for (i = 0; i < READERS; i++) {
+        calls[i].sock = pair[1];
+        calls[i].buf = &bytes[i];
+        calls[i].len = 1;
+        call_and_block(&calls[i], do_recv);
+    }
+    for (i = 0; i < READERS; i++) {
+        char byte = (char)i;
+
+        assert_works(krait_sendall(pair[0], &byte, 1, 0));
+    }
+    for (i = 0; i < READERS; i++) {
+        join(calls[i].task);
+        assert_int_equal(calls[i].rc, 1);
+        seen |= 1u << bytes[i];
+    }
+    assert_int_equal(seen, (1u << READERS) - 1);
+}
+
 /* Bytes that differ from place to place, to see that none is lost, doubled
  * or moved. */
 static inline unsigned char pattern(size_t at)
@@ -782,8 +938,9 @@ struct test {
 
 static const char *running__ = "?"; /* what SIGALRM names */
 
-/* Entries of a folder in /proc, the fd that looks excepted. */
-static inline unsigned count_entries(const char *folder, bool looking)
+/* Entries of a folder in /proc that count. */
+static inline unsigned count_entries(const char *folder,
+                                     bool (*counts)(const char *name))
 {
     DIR *d = opendir(folder);
     unsigned n = 0;
@@ -792,19 +949,58 @@ static inline unsigned count_entries(const char *folder, bool looking)
     if (!d)
         return 0;
     while ((e = readdir(d)))
-        n += e->d_name[0] != '.';
+        n += e->d_name[0] != '.' && counts(e->d_name);
     closedir(d);
-    return n - (looking && n ? 1 : 0);
+    return n;
+}
+
+static inline bool is_any(const char *name)
+{
+    (void)name;
+    return true;
 }
 
 static inline unsigned count_fds(void)
 {
-    return count_entries("/proc/self/fd", true);
+    unsigned n = count_entries("/proc/self/fd", is_any);
+
+    return n ? n - 1 : 0; /* the one that looks */
+}
+
+/* The kernel's own for io_uring ("iou-wrk-...") come and go as it likes. */
+static inline bool is_a_program_s_thread(const char *tid)
+{
+    char path[288], name[4] = "";
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/self/task/%s/comm", tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false; /* gone meanwhile */
+    if (read(fd, name, sizeof name) < 0)
+        name[0] = '\0';
+    close(fd);
+    return memcmp(name, "iou-", sizeof name) != 0;
 }
 
 static inline unsigned count_threads(void)
 {
-    return count_entries("/proc/self/task", false);
+    return count_entries("/proc/self/task", is_a_program_s_thread);
+}
+
+static inline bool fds_are_back(void *before)
+{
+    return count_fds() <= *(unsigned *)before;
+}
+
+/* What the caller has closed is closed. Of an fd that others waited on as well
+ * the last to leave closes it, and with fibers that may be another worker, a
+ * moment later. */
+static inline void check_fds(unsigned before)
+{
+    if (in_fibers())
+        wait_for(fds_are_back, &before);
+    assert_int_equal(count_fds(), before);
 }
 
 /* A joined thread stays in /proc for a moment. */
@@ -813,6 +1009,22 @@ static inline bool nothing_is_left(void *unused)
     (void)unused;
     return count_fds() <= own__.fds_before &&
            count_threads() <= own__.threads_before;
+}
+
+static inline void count_before(void)
+{
+    own__.fds_before = count_fds();
+    own__.threads_before = count_threads();
+}
+
+static inline bool leaks(void)
+{
+    if (wait_for(nothing_is_left, NULL))
+        return false;
+    print_error("a leak: %u fds (%u before), %u threads (%u before)\n",
+                count_fds(), own__.fds_before, count_threads(),
+                own__.threads_before);
+    return true;
 }
 
 static inline void on_alarm(int signo)
@@ -830,8 +1042,7 @@ static inline void on_alarm(int signo)
 static inline int before_test(void **state)
 {
     (void)state;
-    own__.fds_before = count_fds();
-    own__.threads_before = count_threads();
+    count_before();
     alarm(TEST_SECONDS);
     return 0;
 }
@@ -840,6 +1051,7 @@ static inline void give_back_all(void)
 {
     size_t i;
 
+    krait__flow()->scope = NULL; /* a failed assertion jumped out of it */
     for (i = 0; i < OWN_MAX; i++) {
         if (own__.servers[i])
             krait_server_cancel(own__.servers[i]);
@@ -872,12 +1084,8 @@ static inline int after_test(void **state)
 {
     (void)state;
     give_back_all();
-    if (!wait_for(nothing_is_left, NULL)) {
-        print_error("a leak: %u fds (%u before), %u threads (%u before)\n",
-                    count_fds(), own__.fds_before, count_threads(),
-                    own__.threads_before);
+    if (leaks())
         return -1;
-    }
     alarm(0);
     return 0;
 }
@@ -887,23 +1095,38 @@ static inline void *do_nothing(void *arg)
     return arg;
 }
 
-/* A wait, so that what the library keeps for this thread exists already when
- * the first test counts its fds; and a thread, with which TSan starts one of
- * its own. */
-static inline void warm_up(void)
+static inline int wait_once(void *unused)
 {
     krait_sock *pair[2];
-    pthread_t thread;
     char byte;
 
-    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
-        pthread_join(thread, NULL);
+    (void)unused;
     if (krait_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
-        return;
+        return -1;
     krait_settimeout(pair[0], 0.001);
     (void)krait_recv(pair[0], &byte, 1, 0);
     krait_close(pair[0]);
     krait_close(pair[1]);
+    return 0;
+}
+
+/* A wait in each thread, so that what the library keeps for it exists already
+ * when the first test counts its fds; and a thread, with which TSan starts one
+ * of its own. */
+static inline void warm_up(void)
+{
+    pthread_t thread;
+    int i;
+
+    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
+        pthread_join(thread, NULL);
+    wait_once(NULL);
+    for (i = 1; is_fiber() && i <= workers__; i++) {
+        krait_fiber *f = spawn_on(i, wait_once, NULL);
+
+        if (f)
+            join_fiber(f);
+    }
 }
 
 static inline int before_all(void **state)
@@ -918,6 +1141,8 @@ static inline int before_all(void **state)
         return -1;
     signal(SIGALRM, on_alarm);
     warm_up();
+    if (in_fibers() && !is_right_engine())
+        return -1;
     return 0;
 }
 
@@ -960,6 +1185,38 @@ static inline void add_stamp(struct CMUnitTest *unit, struct stamp *stamp,
     unit->initial_state = stamp;
 }
 
+struct group {
+    const char *name;
+    struct CMUnitTest *units;
+    size_t count;
+    int failed;
+};
+
+static inline int run_group(void *arg)
+{
+    struct group *g = (struct group *)arg;
+
+    g->failed = _cmocka_run_group_tests(g->name, g->units, g->count, before_all,
+                                        after_all);
+    return 0;
+}
+
+/* All of it in one fiber, cmocka's own frames too: its longjmp stays on that
+ * fiber's stack. Afterwards nothing may be left of the run-time. */
+static inline int run_group_in_fiber(struct group *g)
+{
+    int rc;
+
+    warm_up();
+    count_before();
+    rc = run_in_fiber(run_group, g);
+    alarm(TEST_SECONDS);
+    if (rc == 0 && leaks())
+        rc = 1;
+    alarm(0);
+    return rc ? rc : g->failed;
+}
+
 /* Runs each test once for each of its transports. An argument runs only the
  * tests whose names hold it. Returns what main should: 77 where the machine
  * could run none of them. */
@@ -969,9 +1226,10 @@ static inline int run_all(int argc, char **argv, const char *group,
     size_t room = count * COUNT(transports), n = 0, i, j;
     struct CMUnitTest *units = (struct CMUnitTest *)calloc(room, sizeof *units);
     struct stamp *stamps = (struct stamp *)calloc(room, sizeof *stamps);
+    struct group all = {.name = group, .units = units};
     int failed = 1;
 
-    if (!units || !stamps)
+    if (!units || !stamps || !choose_flow())
         goto out;
     for (i = 0; i < count; i++) {
         if (argc > 1 && !strstr(tests[i].name, argv[1]))
@@ -987,7 +1245,11 @@ static inline int run_all(int argc, char **argv, const char *group,
             n++;
         }
     }
-    failed = _cmocka_run_group_tests(group, units, n, before_all, after_all);
+    all.count = n;
+    if (in_fibers())
+        failed = run_group_in_fiber(&all);
+    else
+        failed = run_group(&all) ? 1 : all.failed;
     if (!failed && n && skipped__ == n)
         failed = 77;
 out:

@@ -2,6 +2,8 @@
  *
  * test_datagram.c - messages with edges: datagrams, and the records of
  * SEQPACKET, which go whole or not at all.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -351,32 +353,7 @@ static void test_a_peek_without_room_tells_the_length(void **state)
 
 static void test_many_readers_get_one_datagram_each(void **state)
 {
-    enum { READERS = 8 };
-    struct call calls[READERS];
-    char bytes[READERS];
-    krait_sock *pair[2];
-    unsigned seen = 0;
-    int i;
-
-    connect_pair(transport_of(state), pair);
-    memset(calls, 0, sizeof calls);
-    for (i = 0; i < READERS; i++) {
-        calls[i].sock = pair[1];
-        calls[i].buf = &bytes[i];
-        calls[i].len = 1;
-        call_and_block(&calls[i], do_recv);
-    }
-    for (i = 0; i < READERS; i++) {
-        char byte = (char)i;
-
-        assert_int_equal(krait_send(pair[0], &byte, 1, 0), 1);
-    }
-    for (i = 0; i < READERS; i++) {
-        join(calls[i].task);
-        assert_int_equal(calls[i].rc, 1);
-        seen |= 1u << bytes[i];
-    }
-    assert_int_equal(seen, (1u << READERS) - 1);
+    check_each_reader_gets_one(transport_of(state));
 }
 
 int main(int argc, char **argv)

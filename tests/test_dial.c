@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_dial.c - krait_create_connection: to whichever address of a name works.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -140,10 +142,7 @@ static void test_the_signal_hook_can_stop_it(void **state)
     krait_set_signal_hook(give_up, NULL);
     sigaction(SIGUSR1, &sa, &before);
     task = start(do_dial, &d);
-    while (!atomic_load(&task->done)) {
-        pthread_kill(task->thread, SIGUSR1);
-        nap(0.001);
-    }
+    hail_until_done(task, SIGUSR1);
     join(task);
     sigaction(SIGUSR1, &before, NULL);
     krait_set_signal_hook(NULL, NULL);

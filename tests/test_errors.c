@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_errors.c - what Krait says when something fails: the line, the hint,
- * the domain, and whose the record is.
+ * the domain, and whose the record is: a fiber has one of its own.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

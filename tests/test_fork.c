@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_fork.c - a forked child is a plain thread: the sockets that it inherits
- * work, and what it does to them leaves its parent's alone.
+ * work, and what it does to them leaves its parent's alone. So is the child of
+ * a fiber, on whose stack it goes on: without a run-time.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -132,8 +135,8 @@ static void test_timeouts_work_in_a_child(void **state)
     assert_true(krait_gettimeout(pair[0]) == KRAIT_FOREVER);
 }
 
-/* Forked while another thread waits on the socket: the child has no such
- * thread, and must not wait for it when it closes. */
+/* Forked while another task waits on the socket: the child has no such
+ * task, and must not wait for it when it closes. */
 static int use_and_close(krait_sock *s)
 {
     if (krait_sendstr(s, "child") < 0)
@@ -277,6 +280,8 @@ static void test_a_child_waits_on_an_eventfd_of_its_own(void **state)
     krait_sock *pair[2];
 
     (void)state;
+    if (in_fibers())
+        skip_because("only plain threads wait on an eventfd");
     connect_pair(transport_named(INET_STREAM), pair);
     assert_int_equal(time_out(pair[0]), 0);
     if (!look_for_eventfd(&parents_eventfd, true))

@@ -3,6 +3,8 @@
  * test_interrupt.c - taking a socket away from those who wait on it:
  * krait_interrupt and krait_close wake every call, lose no fd, and close none
  * that is somebody else's.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -67,7 +69,7 @@ static void wait_in_send(const struct transport *t, struct call *call)
     call->sock = pair[0];
     call->len = stuffing(t, pair[0]);
     call->buf = own_block(call->len);
-    call_and_block(call, do_send);
+    send_and_block(call, do_send, pair[1]);
 }
 
 static void wait_in_sendall(const struct transport *t, struct call *call)
@@ -78,7 +80,7 @@ static void wait_in_sendall(const struct transport *t, struct call *call)
     call->sock = pair[0];
     call->len = stuffing(t, pair[0]);
     call->buf = own_block(call->len);
-    call_and_block(call, do_sendall);
+    send_and_block(call, do_sendall, pair[1]);
 }
 
 static void wait_in_accept(const struct transport *t, struct call *call)
@@ -273,7 +275,7 @@ static void test_a_signal_handler_may_interrupt(void **state)
     from_signal_handler = call.sock;
     sigaction(SIGUSR1, &sa, &before);
     /* To the thread that waits, so that its own wait is what is left. */
-    pthread_kill(call.task->thread, SIGUSR1);
+    signal_task(call.task, SIGUSR1);
     join(call.task);
     sigaction(SIGUSR1, &before, NULL);
     assert_call_fails(&call, ECANCELED);
@@ -352,7 +354,7 @@ static void test_close_while_many_wait_leaves_no_fd(void **state)
     for (i = 0; i < WAITERS; i++)
         assert_call_fails(&calls[i], ECANCELED);
     shut(pair[1]);
-    assert_int_equal(count_fds(), before);
+    check_fds(before);
 }
 
 /* An fd's number must not be used for another file while somebody still waits
@@ -440,16 +442,14 @@ static void test_who_is_woken_may_close_at_once(void **state)
         assert_fails(krait_recv(pair[0], &byte, 1, 0), ECANCELED);
         shut(pair[0]);
         shut(pair[1]);
-        join(task);
-        own_drop((void **)own__.tasks, task);
-        free(task);
+        join_and_forget(task);
         assert_int_equal(call.rc, 0);
     }
 }
 
 /* --- stress ------------------------------------------------------------ */
 
-/* Threads that call while another, at a random moment, interrupts or closes.
+/* Tasks that call while another, at a random moment, interrupts or closes.
  * A call may end in any way that is right; what counts is that each ends, and
  * that afterwards no fd and no thread is left (after_test looks). */
 struct victim {
@@ -521,7 +521,7 @@ static void stress_once(const struct transport *t, unsigned *seed, bool close)
     if (close)
         for (i = 0; i < 6; i++)
             if (!wait_for(is_blocked, tasks[i]))
-                fail_msg("a thread doesn't wait");
+                fail_msg("a task doesn't wait");
     if (!close)
         assert_true(wait_for(all_ready, &ready));
     while (pause--)
@@ -533,9 +533,7 @@ static void stress_once(const struct transport *t, unsigned *seed, bool close)
     else
         krait_interrupt(pair[0]);
     for (i = 0; i < 6; i++) {
-        join(tasks[i]);
-        own_drop((void **)own__.tasks, tasks[i]);
-        free(tasks[i]);
+        join_and_forget(tasks[i]);
         if (victims[i].odd)
             fail_msg("kind %d: errno %d", victims[i].kind, victims[i].err);
     }
@@ -551,7 +549,7 @@ static void test_interrupts_at_random_moments_wake_everybody(void **state)
 
     for (round = 0; round < (under_valgrind() ? 5 : 150); round++)
         stress_once(transport_of(state), &seed, false);
-    assert_int_equal(count_fds(), before);
+    check_fds(before);
 }
 
 static void test_closes_at_random_moments_wake_everybody(void **state)
@@ -561,10 +559,10 @@ static void test_closes_at_random_moments_wake_everybody(void **state)
 
     for (round = 0; round < (under_valgrind() ? 5 : 150); round++)
         stress_once(transport_of(state), &seed, true);
-    assert_int_equal(count_fds(), before);
+    check_fds(before);
 }
 
-/* Threads that take turns with a socket's calls while it is interrupted: each
+/* Tasks that take turns with a socket's calls while it is interrupted: each
  * goes round until it is told ECANCELED. */
 static void ping(void *arg)
 {
@@ -598,9 +596,7 @@ static void test_busy_threads_are_interrupted_too(void **state)
         assert_works(krait_interrupt(pair[0]));
         assert_works(krait_interrupt(pair[1]));
         for (i = 0; i < 4; i++) {
-            join(tasks[i]);
-            own_drop((void **)own__.tasks, tasks[i]);
-            free(tasks[i]);
+            join_and_forget(tasks[i]);
             assert_int_equal(victims[i].err, ECANCELED);
         }
         shut(pair[0]);

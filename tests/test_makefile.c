@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_makefile.c - stdio over a socket: krait_makefile.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_options.c - setsockopt in its three forms, getsockopt in its two.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

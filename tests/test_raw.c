@@ -2,6 +2,8 @@
  *
  * test_raw.c - SOCK_RAW over the loopback interface, headers of one's own
  * (IP_HDRINCL) included. Needs CAP_NET_RAW, and is skipped without it.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

@@ -4,6 +4,8 @@
  * name. What a name means is the machine's affair, so getaddrinfo(3) is asked
  * for the right answer, and a test whose name this machine doesn't know is
  * skipped.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

@@ -3,6 +3,11 @@
  * test_server.c - what a server does for its requests: each kind of address,
  * each mode, each hook, and every way to stop. What it does when something
  * runs short is in test_server_limits.c.
+ *
+ * In fibers the clients are: the servers stay in threads, with handlers in
+ * threads, so that both kinds meet on a connection.
+ *
+ * ctest: flows
  */
 #include "server_support.h"
 
@@ -584,7 +589,7 @@ static void test_a_shutdown_ends_handle_request(void **state)
     krait_server_options o = options_for(t, echo);
     struct serving s = {.server = own_server(krait_server_new(&o))};
 
-    s.task = start(do_handle_request, &s);
+    s.task = start_thread(do_handle_request, &s);
     wait_until_blocked(s.task);
     assert_works(krait_server_shutdown(s.server));
     join(s.task);
@@ -677,7 +682,7 @@ static void test_a_signal_handler_may_shut_a_server_down(void **state)
     wait_until_blocked(s.task);
     signalled = s.server;
     sigaction(SIGUSR1, &sa, &before);
-    pthread_kill(s.task->thread, SIGUSR1);
+    signal_task(s.task, SIGUSR1);
     join(s.task);
     sigaction(SIGUSR1, &before, NULL);
     assert_int_equal(s.rc, 0);
@@ -745,7 +750,7 @@ static void test_a_signal_handler_may_cancel_a_server(void **state)
     assert_true(wait_for(has_a_waiting_handler, NULL));
     signalled = s.server;
     sigaction(SIGUSR1, &sa, &before);
-    pthread_kill(s.task->thread, SIGUSR1);
+    signal_task(s.task, SIGUSR1);
     join(s.task);
     sigaction(SIGUSR1, &before, NULL);
     assert_int_equal(s.rc, 0);
@@ -769,10 +774,7 @@ static void test_the_signal_hook_can_end_serving(void **state)
     sigaction(SIGUSR1, &sa, &before);
     serve(&s, &o);
     wait_until_blocked(s.task);
-    while (!atomic_load(&s.task->done)) {
-        pthread_kill(s.task->thread, SIGUSR1);
-        nap(0.001);
-    }
+    hail_until_done(s.task, SIGUSR1);
     join(s.task);
     krait_set_signal_hook(NULL, NULL);
     sigaction(SIGUSR1, &before, NULL);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_signals.c - signals never show (PEP 475): calls go on with what is left
- * of their deadline, unless the hook asks to stop; and SIGPIPE never comes.
+ * of their deadline, unless the hook asks to stop; and SIGPIPE never comes. In
+ * fibers a signal interrupts the wait of a worker, and so all that wait there.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -35,27 +38,11 @@ static void watch_signals(void)
 
 static int zero; /* what the hook's argument points at */
 
-/* Sends SIGUSR1 to a thread, again and again. */
-struct bombardment {
-    pthread_t target;
-    atomic_int stop;
-};
-
-static void bombard(void *arg)
-{
-    struct bombardment *b = (struct bombardment *)arg;
-
-    while (!atomic_load(&b->stop)) {
-        pthread_kill(b->target, SIGUSR1);
-        nap(0.0005);
-    }
-}
-
 static void test_the_deadline_holds_under_a_hail_of_signals(void **state)
 {
-    struct bombardment b = {.target = pthread_self()};
+    atomic_int me = (int)syscall(SYS_gettid);
+    struct hail hail = {0};
     krait_sock *pair[2];
-    struct task *task;
     char byte;
     double since;
     int rc, err;
@@ -63,13 +50,12 @@ static void test_the_deadline_holds_under_a_hail_of_signals(void **state)
     connect_pair(transport_of(state), pair);
     watch_signals();
     assert_works(krait_settimeout(pair[0], 0.3));
-    task = start(bombard, &b);
+    begin_hail(&hail, &me, SIGUSR1);
     since = now();
     rc = (int)krait_recv(pair[0], &byte, 1, 0);
     err = errno;
     since = now() - since;
-    atomic_store(&b.stop, 1);
-    join(task);
+    end_hail(&hail);
     assert_int_equal(rc, -1);
     assert_int_equal(err, ETIMEDOUT);
     assert_true(since >= 0.3);
@@ -81,23 +67,20 @@ static void test_data_arrives_under_a_hail_of_signals(void **state)
     size_t len = (size_t)4 << 20;
     unsigned char *data = patterned(len), *got = own_block(len);
     struct call call = {.buf = data, .len = len};
-    struct bombardment b = {.target = pthread_self()}, c = {0};
+    atomic_int me = (int)syscall(SYS_gettid);
+    struct hail here = {0}, there = {0};
     krait_sock *pair[2];
-    struct task *tasks[2];
     ssize_t n;
 
     connect_pair(transport_of(state), pair);
     watch_signals();
     call.sock = pair[0];
     call.task = start(do_sendall, &call);
-    c.target = call.task->thread;
-    tasks[0] = start(bombard, &b);
-    tasks[1] = start(bombard, &c);
+    begin_hail(&here, &me, SIGUSR1);
+    begin_hail(&there, &call.task->tid, SIGUSR1);
     n = krait_recv(pair[1], got, len, MSG_WAITALL);
-    atomic_store(&b.stop, 1);
-    atomic_store(&c.stop, 1);
-    join(tasks[0]);
-    join(tasks[1]);
+    end_hail(&here);
+    end_hail(&there);
     join(call.task);
     assert_int_equal(n, len);
     assert_int_equal(call.rc, 0);
@@ -115,7 +98,7 @@ static void test_accept_and_connect_go_on_after_signals(void **state)
     call.addr = krait_getsockname(server);
     call_and_block(&call, do_connect);
     for (i = 0; i < 20; i++) {
-        pthread_kill(call.task->thread, SIGUSR1);
+        signal_task(call.task, SIGUSR1);
         wait_until_blocked(call.task);
     }
     own(krait_accept(server, NULL));
@@ -125,11 +108,19 @@ static void test_accept_and_connect_go_on_after_signals(void **state)
     own(krait_accept(server, NULL)); /* the connection that waited is real */
 }
 
+static bool hook_is_asked(void *unused)
+{
+    (void)unused;
+    return atomic_load(&hook_calls) > 0;
+}
+
 static void test_the_hook_is_asked_after_a_signal(void **state)
 {
     char byte;
     struct call call = {.buf = &byte, .len = 1};
+    struct hail hail = {0};
     krait_sock *pair[2];
+    bool asked;
     int thread;
 
     connect_pair(transport_of(state), pair);
@@ -138,14 +129,14 @@ static void test_the_hook_is_asked_after_a_signal(void **state)
     call.sock = pair[0];
     call_and_block(&call, do_recv);
     /* One that comes just before the wait begins interrupts nothing. */
-    while (atomic_load(&hook_calls) == 0) {
-        pthread_kill(call.task->thread, SIGUSR1);
-        nap(0.001);
-    }
+    begin_hail(&hail, &call.task->tid, SIGUSR1);
+    asked = wait_for(hook_is_asked, NULL);
+    end_hail(&hail);
     thread = atomic_load(&hook_thread);
     assert_int_equal(krait_send(pair[1], "x", 1, 0), 1);
     join(call.task);
     krait_set_signal_hook(NULL, NULL);
+    assert_true(asked);
     assert_int_equal(call.rc, 1); /* it said 0: go on */
     assert_int_equal(thread, atomic_load(&call.task->tid));
 }
@@ -162,10 +153,7 @@ static void test_the_hook_can_stop_a_call(void **state)
     krait_set_signal_hook(count_hook, &zero);
     call.sock = pair[0];
     call_and_block(&call, do_recv);
-    while (!atomic_load(&call.task->done)) {
-        pthread_kill(call.task->thread, SIGUSR1);
-        nap(0.001);
-    }
+    hail_until_done(call.task, SIGUSR1);
     join(call.task);
     krait_set_signal_hook(NULL, NULL);
     assert_int_equal(call.rc, -1);
@@ -188,12 +176,8 @@ static void test_the_hook_can_stop_accept_and_connect(void **state)
     connecting.addr = krait_getsockname(server);
     call_and_block(&connecting, do_connect);
     call_and_block(&accepting, do_accept);
-    while (!atomic_load(&connecting.task->done) ||
-           !atomic_load(&accepting.task->done)) {
-        pthread_kill(connecting.task->thread, SIGUSR1);
-        pthread_kill(accepting.task->thread, SIGUSR1);
-        nap(0.001);
-    }
+    hail_until_done(connecting.task, SIGUSR1);
+    hail_until_done(accepting.task, SIGUSR1);
     krait_set_signal_hook(NULL, NULL);
     assert_call_fails(&connecting, EINTR);
     assert_call_fails(&accepting, EINTR);

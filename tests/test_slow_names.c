@@ -3,11 +3,14 @@
  * test_slow_names.c - a resolver that does not answer, or says anything.
  *
  * This program has a getaddrinfo of its own, which the library's calls come to
- * before libc's. It waits for a gate, and answers with two addresses.
+ * before libc's. It waits for a gate, and answers with two addresses. In fibers
+ * nothing else may stop meanwhile.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
-#include <pthread.h>
+#include <krait/scope.h>
 #include <semaphore.h>
 
 static sem_t gate;                      /* one for each answer */
@@ -67,6 +70,9 @@ static void answer_late(void)
     assert_true(wait_for(is_over, NULL));
 }
 
+/* Long enough for a helper thread to have asked. */
+#define SOON 0.5
+
 static krait_addr slow(void)
 {
     return krait_inet("slow.example", 80);
@@ -77,7 +83,7 @@ static void test_a_connect_by_name_times_out(void **state)
     krait_sock *s = own(krait_socket(AF_INET, SOCK_STREAM, 0));
 
     (void)state;
-    assert_works(krait_settimeout(s, 0.05));
+    assert_works(krait_settimeout(s, SOON));
     assert_fails(krait_connect(s, slow()), ETIMEDOUT);
     assert_int_equal(krait_errdomain(), KRAIT_ERROR_TIMEOUT);
     assert_string_equal(krait_errmsg(), "connect slow.example:80: timed out");
@@ -87,7 +93,7 @@ static void test_a_connect_by_name_times_out(void **state)
 static void test_create_connection_s_timeout_holds_for_the_name(void **state)
 {
     (void)state;
-    assert_null_with(krait_create_connection(slow(), 0.05), ETIMEDOUT);
+    assert_null_with(krait_create_connection(slow(), SOON), ETIMEDOUT);
     assert_int_equal(krait_errdomain(), KRAIT_ERROR_TIMEOUT);
     answer_late();
 }
@@ -97,8 +103,23 @@ static void test_resolve_times_out(void **state)
     krait_addr found;
 
     (void)state;
-    assert_fails(krait_addr_resolve(slow(), AF_UNSPEC, 0.05, &found, 1),
+    assert_fails(krait_addr_resolve(slow(), AF_UNSPEC, SOON, &found, 1),
                  ETIMEDOUT);
+    answer_late();
+}
+
+static void test_a_deadline_scope_holds_for_the_name(void **state)
+{
+    krait_deadline d;
+    krait_addr found;
+
+    (void)state;
+    assert_works(krait_deadline_begin(&d, SOON));
+    assert_fails(
+        krait_addr_resolve(slow(), AF_UNSPEC, KRAIT_FOREVER, &found, 1),
+        ETIMEDOUT);
+    assert_int_equal(krait_errdomain(), KRAIT_ERROR_TIMEOUT);
+    assert_int_equal(krait_deadline_end(&d), 1);
     answer_late();
 }
 
@@ -111,7 +132,7 @@ static void test_resolve_without_waiting_does_not_ask(void **state)
     assert_int_equal(atomic_load(&waiting), 0);
 }
 
-/* Begins to connect by name in a thread, and waits until it has asked. */
+/* Begins to connect by name in a task, and waits until it has asked. */
 static void begin(struct call *call)
 {
     call->sock = own(krait_socket(AF_INET, SOCK_STREAM, 0));
@@ -195,6 +216,7 @@ int main(int argc, char **argv)
         {TEST(test_a_connect_by_name_times_out), ONCE},
         {TEST(test_create_connection_s_timeout_holds_for_the_name), ONCE},
         {TEST(test_resolve_times_out), ONCE},
+        {TEST(test_a_deadline_scope_holds_for_the_name), ONCE},
         {TEST(test_resolve_without_waiting_does_not_ask), ONCE},
         {TEST(test_an_interrupt_ends_a_connect_that_asks_for_a_name), ONCE},
         {TEST(test_a_close_ends_a_connect_that_asks_for_a_name), ONCE},

@@ -2,6 +2,8 @@
  *
  * test_socket.c - what a krait_sock is: how it comes and goes, what it says of
  * itself, its fd and the ways to hand that on.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

@@ -2,6 +2,8 @@
  *
  * test_stream.c - what connections carry: recv, send, sendall and their flags
  * over every stream, and over SEQPACKET where that means the same.
+ *
+ * ctest: flows
  */
 #include "support.h"
 
@@ -471,7 +473,7 @@ static void test_a_reset_in_the_middle_of_sendall_is_said(void **state)
 
     connect_pair(transport_of(state), pair);
     call.sock = pair[0];
-    call_and_block(&call, do_sendall);
+    send_and_block(&call, do_sendall, pair[1]);
     shut(pair[1]); /* with data unread: a reset, or a broken pipe */
     join(call.task);
     assert_int_equal(call.rc, -1);
@@ -486,7 +488,7 @@ static void test_an_error_after_a_part_was_sent_is_kept(void **state)
 
     connect_pair(transport_of(state), pair);
     call.sock = pair[0];
-    call_and_block(&call, do_send);
+    send_and_block(&call, do_send, pair[1]);
     shut(pair[1]);
     join(call.task);
     assert_true(call.rc > 0 && (size_t)call.rc < MEGABYTES * 4);
@@ -557,7 +559,7 @@ static void test_a_reset_that_send_has_noticed_is_told_to_recv(void **state)
 
     connect_pair(transport_of(state), pair);
     call.sock = pair[0];
-    call_and_block(&call, do_send);
+    send_and_block(&call, do_send, pair[1]);
     reset_on_close(pair[1]);
     shut(pair[1]);
     join(call.task);
@@ -689,35 +691,9 @@ static void test_a_full_backlog_makes_connect_wait_for_an_accept(void **state)
     own(krait_accept(server, NULL));
 }
 
-/* Readers on one socket: each byte goes to exactly one of them. */
 static void test_many_readers_share_a_stream(void **state)
 {
-    enum { READERS = 8 };
-    struct call calls[READERS];
-    char bytes[READERS];
-    krait_sock *pair[2];
-    unsigned seen = 0;
-    int i;
-
-    connect_pair(transport_of(state), pair);
-    memset(calls, 0, sizeof calls);
-    for (i = 0; i < READERS; i++) {
-        calls[i].sock = pair[1];
-        calls[i].buf = &bytes[i];
-        calls[i].len = 1;
-        call_and_block(&calls[i], do_recv);
-    }
-    for (i = 0; i < READERS; i++) {
-        char byte = (char)i;
-
-        assert_works(krait_sendall(pair[0], &byte, 1, 0));
-    }
-    for (i = 0; i < READERS; i++) {
-        join(calls[i].task);
-        assert_int_equal(calls[i].rc, 1);
-        seen |= 1u << bytes[i];
-    }
-    assert_int_equal(seen, (1u << READERS) - 1);
+    check_each_reader_gets_one(transport_of(state));
 }
 
 int main(int argc, char **argv)

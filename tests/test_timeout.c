@@ -3,6 +3,8 @@
  * test_timeout.c - the timeout that a socket carries: which values it takes,
  * and one deadline for each call. Only lower bounds decide: how much longer a
  * call takes is the machine's affair.
+ *
+ * ctest: flows
  */
 #include "support.h"
 

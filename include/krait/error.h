@@ -4,8 +4,9 @@
  *
  * A call of Krait's that fails returns -1 or NULL and sets errno, as POSIX
  * does. This header says the rest: one line fit to print, and whose error it
- * was. What is kept belongs to the calling thread, or fiber; it describes the last
- * call of Krait's that failed there, and a call that succeeds leaves it alone.
+ * was. What is kept belongs to the calling thread, or fiber; it describes the
+ * last call of Krait's that failed there, and a call that succeeds leaves it
+ * alone.
  *
  * The errors that Krait itself makes:
  *

@@ -83,7 +83,8 @@ typedef struct krait_run_options {
  * cancelled and waited for, as Python's asyncio.run does; then krait_run
  * returns what main did. `options` may be NULL. -1 and errno, with main not
  * called: EBUSY a run-time runs in this process already; EINVAL an option or
- * KRAIT_ENGINE is out of its range; ENOTSUP the chosen engine can't be had, or
+ * KRAIT_ENGINE is out of its range; E2BIG an option is set that this older
+ * library does not know; ENOTSUP the chosen engine can't be had, or
  * hardware shadow stacks are on, which fibers don't know; EMFILE, ENOMEM,
  * EAGAIN (no more threads). In the child of a fork there is no run-time. */
 KRAIT_API int krait_run_sized(int (*main)(void *arg), void *arg,
@@ -110,7 +111,7 @@ typedef struct krait_spawn_options {
 /* Starts a fiber that runs `fn(arg)`, soon: not before the caller waits, where
  * it is on the caller's worker. `options` may be NULL. Whoever started it must
  * krait_join or krait_release it, once. NULL and errno: ENOMEM; EINVAL no such
- * worker; ESRCH no run-time runs (from a thread outside it); ECANCELED the
+ * worker, no function; E2BIG as krait_run; ESRCH no run-time runs (from a thread outside it); ECANCELED the
  * run-time is ending (likewise). */
 KRAIT_API krait_fiber *krait_spawn_sized(int (*fn)(void *arg), void *arg,
                                          const krait_spawn_options *options,
@@ -125,7 +126,9 @@ static inline krait_fiber *krait_spawn(int (*fn)(void *arg), void *arg,
 /* Waits until the fiber has ended, tells what its function returned in
  * `*result` (NULL: not wanted), and lets go of it: `f` is gone. On failure it
  * is still the caller's. -1 and errno: EDEADLK it is the caller itself; EBUSY
- * somebody else is joining it; EINVAL NULL. */
+ * somebody else is joining it; EINVAL NULL; ESRCH no run-time runs. A caller
+ * that is cancelled, or whose scope has passed, is told so even where the fiber
+ * has ended already. */
 KRAIT_API int krait_join(krait_fiber *f, int *result);
 
 /* Lets go of the fiber, which goes on by itself. NULL is fine; keeps errno. Not
@@ -134,7 +137,8 @@ KRAIT_API void krait_release(krait_fiber *f);
 
 /* Asks the fiber to end: its call that waits now, and every later one that may
  * wait, fails with ECANCELED, for ever, and it unwinds through its own code.
- * The fiber must still be the caller's, or the caller itself. EINVAL: NULL. */
+ * The fiber must still be the caller's, or the caller itself. EINVAL: NULL;
+ * ESRCH: no run-time runs. */
 KRAIT_API int krait_cancel(krait_fiber *f);
 
 /* 1: the calling fiber was cancelled; 0: not so, or a plain thread. */
@@ -169,8 +173,8 @@ enum krait_wait {
     KRAIT_WAIT_SEND,
     KRAIT_WAIT_ACCEPT,
     KRAIT_WAIT_CONNECT,
-    KRAIT_WAIT_FD,     /* krait_wait_fd, krait_wait_child */
-    KRAIT_WAIT_SLEEP,  /* krait_sleep; pauses between attempts */
+    KRAIT_WAIT_FD,    /* krait_wait_fd, krait_wait_child */
+    KRAIT_WAIT_SLEEP, /* krait_sleep; pauses between attempts */
     KRAIT_WAIT_JOIN,
     KRAIT_WAIT_MUTEX,
     KRAIT_WAIT_COND,
@@ -186,9 +190,9 @@ KRAIT_API const char *krait_wait_name(enum krait_wait what);
 
 /* May grow at its end. Counts, unless a unit is given; read while the workers
  * run, so that numbers taken a moment apart may not add up. */
-struct krait_runtime_stats {
-    const char *engine;        /* as krait_engine_name */
-    const char *why;           /* as krait_engine_why */
+typedef struct krait_stats {
+    const char *engine; /* as krait_engine_name */
+    const char *why;    /* as krait_engine_why */
     int workers;
     uint64_t spawned;          /* fibers, ever */
     uint64_t alive;            /* started and not ended */
@@ -202,18 +206,17 @@ struct krait_runtime_stats {
     uint64_t stacks;           /* mapped: in use, and kept for reuse */
     uint64_t stacks_unguarded; /* of these: without a guard, since the kernel
                                 * gave none (vm.max_map_count) */
-    uint64_t stack_bytes;          /* address space that they take */
+    uint64_t stack_bytes;      /* address space that they take */
     uint64_t stack_bytes_resident; /* memory that they take; the whole is
                                     * walked when asked for */
-    const char *guards;        /* "MADV_GUARD_INSTALL", "mprotect", "none" */
-};
+    const char *guards; /* "MADV_GUARD_INSTALL", "mprotect", "none" */
+} krait_stats;
 
 /* Fills in `*out`. -1 and ESRCH: no run-time runs; EINVAL: NULL. From any
  * thread. */
-KRAIT_API int krait_runtime_stats_sized(struct krait_runtime_stats *out,
-                                        size_t size);
+KRAIT_API int krait_runtime_stats_sized(krait_stats *out, size_t size);
 
-static inline int krait_runtime_stats(struct krait_runtime_stats *out)
+static inline int krait_runtime_stats(krait_stats *out)
 {
     return krait_runtime_stats_sized(out, sizeof *out);
 }

@@ -25,6 +25,9 @@
 
 KRAIT_BEGIN_DECLS
 
+/* A time that never passes, for all that take seconds: Python's None. */
+#define KRAIT_FOREVER (__builtin_huge_val())
+
 /* Lives where it is declared, until it has ended. */
 typedef struct krait_deadline {
     int64_t at_;

@@ -40,14 +40,12 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <krait/address.h>
+#include <krait/scope.h> /* KRAIT_FOREVER */
 #include <krait/version.h>
 
 KRAIT_BEGIN_DECLS
 
 typedef struct krait_sock krait_sock;
-
-/* A timeout that never passes: Python's None. What a socket starts with. */
-#define KRAIT_FOREVER (__builtin_huge_val())
 
 /* The backlog of a krait_listen that leaves it to Krait: 128, Python's
  * min(SOMAXCONN, 128). */

@@ -50,8 +50,8 @@ struct krait__handle {
     atomic_uint generation; /* of the process that used it last */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
-    struct krait__lock lock;     /* of `waiters`, and its owner's */
-    struct krait__node *waiters; /* who waits inside a call */
+    struct krait__lock lock;             /* of `waiters`, and its owner's */
+    struct krait__node *waiters;         /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
 };
 
@@ -203,19 +203,22 @@ struct krait__engine {
     unsigned takes;
 
     /* Begins. 0: it is pending, and done() will be called. A negative code: it
-     * was not begun (-ENOMEM; POLL: -EBADF, -EPERM where the fd can't be
-     * waited for). */
+     * was not begun (-ENOMEM, -ENOSPC; POLL: -EBADF, -EPERM where the fd can't
+     * be waited for, being a plain file: it is always ready). An engine that
+     * learns of it later calls done() with the code, or with what is ready. */
     int (*submit)(struct krait__engine *engine, struct krait__op *op);
 
     /* Asks a pending operation to end soon: with -ECANCELED, nothing having
-     * happened to the socket, or with its real result where that won. More than
-     * once is fine. */
+     * happened to the socket, or with its real result where that won. It may be
+     * done when this returns, or later; while it isn't, more than once is
+     * fine. */
     void (*cancel)(struct krait__engine *engine, struct krait__op *op);
 
     /* Begins what was submitted, sleeps until something is done or `until`
      * comes (AT_ONCE: doesn't sleep) or wake() was called, and calls done()
-     * for at most `budget` operations. Returns how many; -EINTR where a signal
-     * came. May return 0 at any time. */
+     * for at most `budget` operations (1 or more). Returns how many, without
+     * those that a done() ended by cancel(); -EINTR where a signal came. May
+     * return 0 at any time. */
     int (*wait)(struct krait__engine *engine, int64_t until, unsigned budget);
 
     /* Ends a wait() that sleeps, or else the next one, at once. From any thread

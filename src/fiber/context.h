@@ -11,18 +11,21 @@
  * A context is switched to by the thread that runs it always (contexts never
  * move between threads: compilers cache the addresses of thread-locals).
  *
- * A debugger's backtrace inside a context ends at its entry function.
+ * A debugger's backtrace inside a context ends below its entry function, in
+ * krait__context_begin. That of a parked one is had by taking its `sp` for the
+ * stack pointer and krait__context_parked for the program counter.
  */
 #ifndef KRAIT__CONTEXT_H
 #define KRAIT__CONTEXT_H
 
 #include <stddef.h>
 
-/* context_impl fields: see context.c. */
 struct krait__context {
-    void *sp;          /* where it was left; ucontext: a ucontext_t * inside
-                        * the context's own stack */
-    void *low, *high;  /* its stack: lowest byte, first byte above */
+    void *sp;                 /* where it was left; ucontext: a ucontext_t *
+                               * inside the context's own stack */
+    void *low, *high;         /* its stack: lowest byte, first byte above */
+    void (*entry)(void *arg); /* where it begins */
+    void *arg;
     void *tsan, *fake; /* ThreadSanitizer's fiber, AddressSanitizer's frames */
     unsigned valgrind; /* its id of the stack */
 };
@@ -47,7 +50,7 @@ _Noreturn void krait__context_leave(struct krait__context *from,
 
 /* After krait__context_leave of `c`, on another context: what the tools kept of
  * it goes, and its stack may be used again. Also ends a context that was made
- * and never entered. */
+ * and never entered. Not for what was adopted, which has nothing to end. */
 void krait__context_end(struct krait__context *c);
 
 /* "x86_64", "aarch64", "ucontext". */

@@ -26,7 +26,8 @@ struct krait__parker {
     atomic_uint word;
 };
 
-/* The caller's own; valid while the caller is in its call. */
+/* The caller's own, and the same for as long as the caller lives: a mutex knows
+ * its owner by it. */
 struct krait__parker *krait__parker(void);
 
 /* Waits until unparked, or `until`. `what` is for the statistics. 0: perhaps

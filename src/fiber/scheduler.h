@@ -36,7 +36,8 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
  * a row lets the others of its worker run. */
 void krait__breathe(void);
 
-/* In a fiber: whether `f` waits, as a test wants to see it; a moment's truth. */
+/* Whether `f` waits, as a test wants to see it; a moment's truth. From any
+ * thread or fiber. */
 bool krait__fiber_waits(krait_fiber *f);
 
 #endif

@@ -6,7 +6,8 @@
  * A stack is a slot of an arena: below its usable bytes lies a guard, which
  * faults. The guard is made by MADV_GUARD_INSTALL (Linux 6.13: no mapping of
  * its own), if it is seen to work; by mprotect(2) elsewhere, as far as
- * vm.max_map_count allows; past that stacks have no guard, and are counted.
+ * vm.max_map_count allows (a quarter is left for everything else); past that
+ * stacks have no guard, and are counted.
  *
  * A pool belongs to a run-time: any thread may take from it and give to it, and
  * each worker keeps a cache of hot stacks in front of it, for itself alone.
@@ -36,20 +37,21 @@ struct krait__stack_cache {
     unsigned count;
 };
 
-/* A pool whose stacks have `size` usable bytes unless more is asked for;
- * rounded up to whole pages. NULL: no memory. */
+/* A pool whose stacks have `size` usable bytes at least, unless more is asked
+ * for. NULL: no memory. */
 struct krait__stacks *krait__stacks_new(size_t size);
 
 /* With no stack in use; caches are forgotten. Unmaps everything. */
 void krait__stacks_free(struct krait__stacks *pool);
 
-/* A stack of at least `size` bytes (0: the default), through `cache` (NULL:
- * none). 0 or -ENOMEM. */
+/* A stack of at least `size` bytes, and of the pool's default size where that
+ * is more, through `cache` (NULL: none). What a stack holds when it is taken is
+ * what the one before left, or zeros. 0 or -ENOMEM. */
 int krait__stack_take(struct krait__stacks *pool,
                       struct krait__stack_cache *cache, size_t size,
                       struct krait__stack *out);
 
-/* Gives it back. Nothing on it may be used any more. */
+/* Gives it back, as it was handed out. Nothing on it may be used any more. */
 void krait__stack_give(struct krait__stacks *pool,
                        struct krait__stack_cache *cache,
                        struct krait__stack *stack);
@@ -72,5 +74,12 @@ struct krait__stack_counts {
  * thread. */
 void krait__stacks_count(struct krait__stacks *pool,
                          struct krait__stack_counts *out);
+
+/* For tests: how pools that are made from now on see their kernel. */
+extern struct krait__stack_test {
+    bool no_guard_install; /* as before Linux 6.13 */
+    size_t mprotect_max;   /* guards by mprotect, at most; SIZE_MAX: as the
+                            * kernel says */
+} krait__stack_test;
 
 #endif

@@ -10,18 +10,80 @@
 #include <asm/sockios.h>
 #include <errno.h>
 #include <poll.h>
+#include <krait/io.h>
 
-/* --- signals ----------------------------------------------------------- */
+#include "base/flow.h"
+#include "base/signal_hook.h"
+#include "fiber/park.h"
+#include "fiber/scheduler.h"
 
-int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
-                   int64_t deadline)
+void krait_set_signal_hook(int (*fn)(void *arg), void *arg)
+{
+    krait__signal_hook_set(fn, arg);
+}
+
+/* --- who waits, and how ------------------------------------------------ */
+
+static int64_t within_scope(int64_t deadline)
+{
+    int64_t scope = krait__scope_deadline();
+
+    return scope < deadline ? scope : deadline;
+}
+
+static int wait_in_thread(struct krait__handle *h, unsigned bits, int fd,
+                          short events, int64_t deadline)
 {
     int got;
 
+    deadline = within_scope(deadline);
     do
         got = krait__poll_wait(h, bits, fd, events, deadline);
     while (got == -EINTR && krait__signal_hook() == 0);
     return got;
+}
+
+static int wait_in_fiber(enum krait_wait what, struct krait__handle *h,
+                         unsigned bits, int fd, short events, int64_t deadline)
+{
+    struct krait__op op = {.kind = KRAIT__POLL, .arg = {fd, events}};
+    int got;
+
+    if (fd >= 0)
+        return (int)krait__fiber_perform(&op, what, h, bits, deadline);
+    do
+        got = (int)krait__fiber_perform(NULL, what, h, bits, deadline);
+    while (got == 0);
+    return got;
+}
+
+static int wait_for(enum krait_wait what, struct krait__handle *h,
+                    unsigned bits, int fd, short events, int64_t deadline)
+{
+    return krait__in_fiber()
+               ? wait_in_fiber(what, h, bits, fd, events, deadline)
+               : wait_in_thread(h, bits, fd, events, deadline);
+}
+
+int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
+                   int64_t deadline)
+{
+    return wait_for(fd < 0 ? KRAIT_WAIT_SLEEP : KRAIT_WAIT_FD, h, bits, fd,
+                    events, deadline);
+}
+
+static enum krait_wait waits_for(const struct krait__op *op)
+{
+    switch (op->kind) {
+    case KRAIT__RECV:
+        return KRAIT_WAIT_RECV;
+    case KRAIT__ACCEPT:
+        return KRAIT_WAIT_ACCEPT;
+    case KRAIT__CONNECT:
+        return KRAIT_WAIT_CONNECT;
+    default:
+        return KRAIT_WAIT_SEND;
+    }
 }
 
 /* --- waiting for readiness --------------------------------------------- */
@@ -86,7 +148,8 @@ static int wait_ready(struct krait__op *op, struct patience *p,
         return pause_for(op, p, deadline);
     }
     begun = krait__now();
-    rc = krait__wait_fd(op->h, direction(op), op->h->fd, events, deadline);
+    rc = wait_for(waits_for(op), op->h, direction(op), op->h->fd, events,
+                  deadline);
     if (rc < 0)
         return rc;
     if (krait__now() - begun < PAUSE_FIRST) {
@@ -132,16 +195,41 @@ static int kept(struct krait__handle *h)
     return atomic_exchange(&h->kept, 0);
 }
 
+/* Whether the caller's engine performs the operation whole, waiting included:
+ * not where flags or an address give it a meaning beyond the bytes, nor where a
+ * kept error would have to be seen before the wait. */
+static bool goes_whole(const struct krait__op *op, int64_t deadline)
+{
+    return deadline != KRAIT__AT_ONCE && op->h->type == SOCK_STREAM &&
+           op->flags == 0 && op->len > 0 && !op->addr && krait__takes(op) &&
+           atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
+}
+
+static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
+{
+    ssize_t res;
+
+    if (!krait__in_fiber())
+        return krait__attempt(op);
+    if (goes_whole(op, deadline))
+        return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
+                                    deadline);
+    res = krait__attempt(op);
+    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
+        krait__breathe(); /* it won't wait now, and may be called in a loop */
+    return res;
+}
+
 /* As the kernel has it: a send fails with the error at once, a receive after
  * what had come before. */
-static ssize_t attempt_or_kept(struct krait__op *op)
+static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
 {
     ssize_t res;
     int rc;
 
     if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
         return rc;
-    res = krait__attempt(op);
+    res = attempt_or_whole(op, deadline);
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
@@ -209,8 +297,10 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
 
         if (krait__marked(op->h, direction(op) | KRAIT__CLOSING))
             return -ECANCELED;
-        res = attempt_or_kept(op);
-        if (res == -EINTR) {
+        if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
+            return rc;
+        res = attempt_or_kept(op, deadline);
+        if (res == -EINTR && !krait__in_fiber()) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;

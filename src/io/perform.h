@@ -30,7 +30,4 @@ int krait__send_whole(struct krait__op *op, int64_t deadline);
 int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
                    int64_t deadline);
 
-/* Runs the signal hook: 0, or -EINTR. */
-int krait__signal_hook(void);
-
 #endif

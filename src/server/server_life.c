@@ -5,30 +5,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/options.h"
 #include "dial/listener.h"
 #include "server/serving.h"
 
 /* --- options ----------------------------------------------------------- */
-
-/* From a caller that may be older or newer than this library: what it lacks is
- * the default, what we lack it must not have set. */
-static int copy_options(krait_server_options *out, const void *in, size_t size)
-{
-    const unsigned char *bytes = in;
-
-    if (!in)
-        return -EINVAL;
-    memset(out, 0, sizeof *out);
-    memcpy(out, in, size < sizeof *out ? size : sizeof *out);
-    for (size_t i = sizeof *out; i < size; i++)
-        if (bytes[i])
-            return -E2BIG;
-    return 0;
-}
 
 static int default_timeout(double *seconds)
 {
@@ -127,7 +111,8 @@ krait_server *krait_server_new_sized(const krait_server_options *options,
     if (!server)
         goto failed;
     server->slots = -1;
-    if ((rc = copy_options(&server->opt, options, size)) < 0 ||
+    if ((rc = krait__options(&server->opt, sizeof server->opt, options, size)) <
+            0 ||
         (rc = check_options(&server->opt, &why)) < 0)
         goto failed;
     if (activate(server) == 0)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * epoll.c - the engine for every Linux: waits for readiness, and performs
+ * nothing. A fiber tries its operation, and comes here when it would have to
+ * wait.
+ *
+ * Every waiting operation arms its fd anew, level-triggered and one-shot: the
+ * kernel looks at the file in that moment, as poll(2) would, reports once, and
+ * is silent until the next arming. So nothing is remembered from one wait to
+ * the next that could be stale, what others do to the file in between (read
+ * it, drain it, hand it to another process) is never missed, and any fd will
+ * do, not only sockets that nobody else knows. It costs one epoll_ctl a wait.
+ * Edge triggering saves that one by remembering readiness in user space, and
+ * is a later optimisation inside this file.
+ *
+ * Nobody tells the engine that an fd was closed, and it need not know. The
+ * kernel forgets the fd with the file. Where the file lives on (a dup, a
+ * forked child) while its number names another, what is registered under that
+ * number can speak once more; but each arming has a generation of its own, and
+ * only the last one is believed.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/time_types.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+
+/* Events fetched by one system call, at most. */
+#define BATCH 64
+
+/* What epoll says of wake_fd; no fd and generation look like this. */
+#define WAKE UINT64_MAX
+
+_Static_assert(POLLIN == EPOLLIN && POLLPRI == EPOLLPRI &&
+                   POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
+                   POLLHUP == EPOLLHUP && POLLRDHUP == EPOLLRDHUP &&
+                   POLLRDNORM == EPOLLRDNORM && POLLRDBAND == EPOLLRDBAND &&
+                   POLLWRNORM == EPOLLWRNORM && POLLWRBAND == EPOLLWRBAND,
+               "poll's events go to epoll, and back, as they are");
+
+struct slot {
+    struct krait__node *waiting; /* operations: the newest first */
+    uint32_t generation;         /* of the last arming */
+};
+
+struct epoll_engine {
+    struct krait__engine engine; /* first */
+    int set, wake_fd;
+    bool coarse;               /* epoll_pwait2 is missing: whole milliseconds */
+    struct slot *slots;        /* by fd */
+    size_t room;               /* how many */
+    struct krait__node *ready; /* operations with a result, to be told */
+};
+
+static struct krait__op *op_of(struct krait__node *node)
+{
+    return KRAIT__OF(node, struct krait__op, node);
+}
+
+static uint32_t events_of(const struct krait__op *op)
+{
+    return (unsigned short)op->arg[1];
+}
+
+/* --- what waits for an fd ---------------------------------------------- */
+
+/* So that `fd` has a slot: 0, or a negative code. */
+static int make_room(struct epoll_engine *e, int fd)
+{
+    size_t room = e->room ? e->room : 64;
+    struct slot *slots;
+
+    if ((size_t)fd < e->room)
+        return 0;
+    while (room <= (size_t)fd)
+        room *= 2;
+    slots = realloc(e->slots, room * sizeof *slots);
+    if (!slots)
+        return -ENOMEM;
+    /* The first node of a list points back to the list's head. */
+    for (size_t i = 0; i < e->room; i++)
+        if (slots[i].waiting)
+            slots[i].waiting->link = &slots[i].waiting;
+    for (size_t i = e->room; i < room; i++)
+        slots[i] = (struct slot){0};
+    e->slots = slots;
+    e->room = room;
+    return 0;
+}
+
+/* Makes the kernel look for what all that wait in the fd's slot want. 0, or a
+ * negative code, and nothing has changed. */
+static int arm(struct epoll_engine *e, int fd)
+{
+    struct slot *slot = &e->slots[fd];
+    uint32_t generation = slot->generation + 1;
+    struct epoll_event event = {
+        .events = EPOLLONESHOT,
+        .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd,
+    };
+
+    for (struct krait__node *n = slot->waiting; n; n = n->next)
+        event.events |= events_of(op_of(n));
+    /* Only the kernel knows whether this number still means the file that was
+     * registered. Mostly it does. */
+    if (epoll_ctl(e->set, EPOLL_CTL_MOD, fd, &event) < 0 &&
+        (errno != ENOENT || epoll_ctl(e->set, EPOLL_CTL_ADD, fd, &event) < 0))
+        return -errno;
+    slot->generation = generation;
+    return 0;
+}
+
+static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+    int fd = op->arg[0];
+    int code;
+
+    if (op->kind != KRAIT__POLL)
+        return -EINVAL;
+    if (fd < 0)
+        return -EBADF;
+    code = make_room(e, fd);
+    if (code < 0)
+        return code;
+    krait__list_add(&e->slots[fd].waiting, &op->node);
+    code = arm(e, fd);
+    if (code < 0)
+        krait__list_remove(&op->node);
+    return code;
+}
+
+/* The fd stays armed for it: at worst that is one event for nobody. */
+static void epoll_cancel(struct krait__engine *engine, struct krait__op *op)
+{
+    (void)engine;
+    krait__list_remove(&op->node);
+    op->res = -ECANCELED;
+    op->done(op);
+}
+
+/* --- what came --------------------------------------------------------- */
+
+static void make_ready(struct epoll_engine *e, struct krait__op *op,
+                       ssize_t res)
+{
+    krait__list_remove(&op->node);
+    op->res = res;
+    krait__list_add(&e->ready, &op->node);
+}
+
+/* Whom `came` is for becomes ready; the others go on waiting. */
+static void sort_out(struct epoll_engine *e, int fd, uint32_t came)
+{
+    struct slot *slot = &e->slots[fd];
+    struct krait__node *next;
+    int code;
+
+    for (struct krait__node *n = slot->waiting; n; n = next) {
+        uint32_t wanted = events_of(op_of(n)) | EPOLLERR | EPOLLHUP;
+
+        next = n->next;
+        if (came & wanted)
+            make_ready(e, op_of(n), came & wanted);
+    }
+    if (!slot->waiting)
+        return;
+    code = arm(e, fd);
+    /* The fd is gone, or there is no memory: all would wait for ever. */
+    while (code < 0 && slot->waiting)
+        make_ready(e, op_of(slot->waiting), code);
+}
+
+static void take_event(struct epoll_engine *e, const struct epoll_event *event)
+{
+    uint32_t fd = (uint32_t)event->data.u64;
+    eventfd_t ignored;
+
+    if (event->data.u64 == WAKE)
+        eventfd_read(e->wake_fd, &ignored);
+    else if (e->slots[fd].generation == event->data.u64 >> 32)
+        sort_out(e, (int)fd, event->events);
+}
+
+/* As epoll_wait, until a deadline. */
+static int fetch(struct epoll_engine *e, struct epoll_event *events, int max,
+                 int64_t until)
+{
+    int64_t left = 0, now;
+    int ms, n;
+
+    if (until == KRAIT__NEVER)
+        left = KRAIT__NEVER;
+    else if (until != KRAIT__AT_ONCE && until > (now = krait__now()))
+        left = until - now;
+#ifdef SYS_epoll_pwait2 /* Linux 5.11; in glibc since 2.35 */
+    if (!e->coarse) {
+        struct __kernel_timespec ts = {
+            .tv_sec = left / KRAIT__NS_PER_SEC,
+            .tv_nsec = left % KRAIT__NS_PER_SEC,
+        };
+
+        n = (int)syscall(SYS_epoll_pwait2, e->set, events, max,
+                         left == KRAIT__NEVER ? NULL : &ts, NULL, 0);
+        /* Some filters of system calls say EPERM to all that they don't
+         * know. */
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        e->coarse = true;
+    }
+#endif
+    if (left == KRAIT__NEVER)
+        ms = -1;
+    else if (left > (INT_MAX - 1) * KRAIT__NS_PER_MS)
+        ms = INT_MAX;
+    else
+        ms = (int)((left + KRAIT__NS_PER_MS - 1) / KRAIT__NS_PER_MS);
+    return epoll_wait(e->set, events, max, ms);
+}
+
+/* Tells at most `budget` of those that are ready. A done() may cancel others
+ * of them, and submit more. */
+static int tell(struct epoll_engine *e, unsigned budget)
+{
+    int told = 0;
+
+    for (; budget > 0 && e->ready; budget--, told++) {
+        struct krait__op *op = op_of(e->ready);
+
+        krait__list_remove(&op->node);
+        op->done(op);
+    }
+    return told;
+}
+
+static int epoll_wait_tell(struct krait__engine *engine, int64_t until,
+                           unsigned budget)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+    struct epoll_event events[BATCH];
+    int n;
+
+    /* Left by the last wait: several may wait for one fd. */
+    if (e->ready)
+        return tell(e, budget);
+    n = fetch(e, events, budget < BATCH ? (int)budget : BATCH, until);
+    if (n < 0)
+        return -errno;
+    /* Every list here grows at its front; twice backwards is forwards. */
+    while (n > 0)
+        take_event(e, &events[--n]);
+    return tell(e, budget);
+}
+
+/* --- the engine -------------------------------------------------------- */
+
+static void epoll_wake(struct krait__engine *engine)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+    int saved = errno;
+
+    eventfd_write(e->wake_fd, 1);
+    errno = saved;
+}
+
+/* Also what the child of a fork does: closing its own copies of the two fds
+ * changes nothing for the parent, as EPOLL_CTL_DEL would. */
+static void epoll_destroy(struct krait__engine *engine)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+
+    if (e->wake_fd >= 0)
+        close(e->wake_fd);
+    if (e->set >= 0)
+        close(e->set);
+    free(e->slots);
+    free(e);
+}
+
+static const struct krait__engine epoll_engine = {
+    .name = "epoll",
+    .takes = 1U << KRAIT__POLL,
+    .submit = epoll_submit,
+    .cancel = epoll_cancel,
+    .wait = epoll_wait_tell,
+    .wake = epoll_wake,
+    .destroy = epoll_destroy,
+    .abandon = epoll_destroy,
+};
+
+struct krait__engine *krait__epoll_new(int *code)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE};
+    struct epoll_engine *e = calloc(1, sizeof *e);
+
+    if (!e) {
+        *code = -ENOMEM;
+        return NULL;
+    }
+    e->engine = epoll_engine;
+    e->wake_fd = -1;
+    e->set = epoll_create1(EPOLL_CLOEXEC);
+    if (e->set >= 0)
+        e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (e->wake_fd < 0 ||
+        epoll_ctl(e->set, EPOLL_CTL_ADD, e->wake_fd, &event) < 0) {
+        *code = -errno;
+        epoll_destroy(&e->engine);
+        return NULL;
+    }
+    return &e->engine;
+}

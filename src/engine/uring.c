@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * uring.c - the engine over io_uring: it takes whole operations, so that a
+ * fiber that has to wait for bytes finds them in its own buffer when it runs
+ * again.
+ *
+ * What is submitted goes to the ring, and one system call a loop hands all of
+ * it to the kernel and sleeps. Completions are copied out of the ring before
+ * anybody is told, since whoever is told submits more.
+ *
+ * An operation in the kernel is known by its address, and is cancelled by it: a
+ * search by fd goes through all that is pending. That address may be another
+ * operation's as soon as done() was called, while a cancellation that came too
+ * late still lies in the ring. It can't hit the newcomer: the kernel begins in
+ * the order of submission, and looks for what to cancel at once. What was
+ * cancelled is done when the kernel has ended it, never before: until then it
+ * may write into the buffer.
+ *
+ * The ring is its thread's own (SINGLE_ISSUER), and the kernel does its part
+ * of the work when that thread asks for completions (DEFER_TASKRUN), not at
+ * any time by interrupting it. Kernels older than 6.1 lack these, and do
+ * without. What no kernel here may lack: waiting with a time-out
+ * (FEAT_EXT_ARG), completions that are kept when the ring is full
+ * (FEAT_NODROP), and multishot polls (5.13, as FEAT_RSRC_TAGS is).
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/engine.h"
+
+#ifndef KRAIT_URING
+
+struct krait__engine *krait__uring_new(int *code)
+{
+    *code = -ENOSYS;
+    return NULL;
+}
+
+#else
+
+#include <liburing.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Valgrind doesn't know that the kernel writes into a buffer between two
+ * system calls. */
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
+#endif
+#ifndef VALGRIND_MAKE_MEM_DEFINED
+#define VALGRIND_MAKE_MEM_DEFINED(start, size) ((void)(start), (void)(size))
+#endif
+
+/* Submissions that fit between two system calls; and completions, which come
+ * in bursts: the kernel keeps what is beyond them, at a price. */
+#define SQ_SIZE 256
+#define CQ_SIZE 4096
+
+/* Completions taken out of the ring at a time, at most. */
+#define BATCH   64
+
+/* What stands for the address of an operation where there is none. */
+enum { NOBODY = 0, WAKE = 1 };
+
+/* The bits of an operation's state. */
+enum {
+    STARTED = 1,   /* the kernel has it, or will have at the next call */
+    CANCELLED = 2, /* somebody wants it to end */
+    STAND_IN = 4,  /* it is a poll that the kernel has, and no transfer */
+    PUT_OFF = 8    /* it, or its cancellation, waits for room in the ring */
+};
+
+struct uring_engine {
+    struct krait__engine engine; /* first */
+    struct io_uring ring;
+    int wake_fd;
+    bool armed; /* a poll of wake_fd is in the kernel */
+    bool skips; /* the kernel can be silent about a success */
+    struct krait__node *put_off;
+};
+
+struct completion {
+    uint64_t user_data;
+    int res;
+    unsigned flags;
+};
+
+static struct krait__op *op_of(struct krait__node *node)
+{
+    return KRAIT__OF(node, struct krait__op, node);
+}
+
+/* --- into the ring ------------------------------------------------------ */
+
+/* NULL: the ring is full, and the kernel takes nothing now (it has no memory,
+ * or too many completions that nobody has seen). */
+static struct io_uring_sqe *room(struct uring_engine *e)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&e->ring);
+
+    if (!sqe && io_uring_submit(&e->ring) > 0)
+        sqe = io_uring_get_sqe(&e->ring);
+    return sqe;
+}
+
+/* The events to ask the kernel for. A wake-up that says PRI is no wake-up to
+ * io_uring (its IO_ASYNC_POLL_COMMON; seen in 6.18), and who waits for urgent
+ * data alone would wait for ever. Sockets say RDBAND in the same breath, and it
+ * never holds by itself where nothing urgent is there. */
+static unsigned events_for(const struct krait__op *op)
+{
+    unsigned asked = (unsigned short)op->arg[1];
+
+    return asked & POLLPRI ? asked | POLLRDBAND : asked;
+}
+
+static void fill_start(struct io_uring_sqe *sqe, struct krait__op *op)
+{
+    /* The most that one call transfers, as the kernel's own calls have it. */
+    size_t len = op->len < INT_MAX ? op->len : INT_MAX;
+
+    if (op->kind == KRAIT__POLL)
+        io_uring_prep_poll_add(sqe, op->arg[0], events_for(op));
+    else if (op->state & STAND_IN)
+        io_uring_prep_poll_add(sqe, op->h->fd,
+                               op->kind == KRAIT__RECV ? POLLIN : POLLOUT);
+    else if (op->kind == KRAIT__RECV)
+        io_uring_prep_recv(sqe, op->h->fd, op->buf, len, op->flags);
+    else
+        io_uring_prep_send(sqe, op->h->fd, op->buf, len,
+                           op->flags | MSG_NOSIGNAL);
+    io_uring_sqe_set_data(sqe, op);
+    op->state |= STARTED;
+}
+
+static void fill_cancel(struct uring_engine *e, struct io_uring_sqe *sqe,
+                        struct krait__op *op)
+{
+    io_uring_prep_cancel(sqe, op, 0);
+    io_uring_sqe_set_data64(sqe, NOBODY);
+    if (e->skips)
+        io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+}
+
+static void fill(struct uring_engine *e, struct io_uring_sqe *sqe,
+                 struct krait__op *op)
+{
+    if (op->state & STARTED)
+        fill_cancel(e, sqe, op);
+    else
+        fill_start(sqe, op);
+}
+
+/* Starts the operation, or cancels it where it is started. */
+static void push(struct uring_engine *e, struct krait__op *op)
+{
+    struct io_uring_sqe *sqe = room(e);
+
+    if (sqe) {
+        fill(e, sqe, op);
+        return;
+    }
+    op->state |= PUT_OFF;
+    krait__list_add(&e->put_off, &op->node);
+}
+
+static void no_longer_put_off(struct krait__op *op)
+{
+    krait__list_remove(&op->node);
+    op->state &= ~(unsigned)PUT_OFF;
+}
+
+static void push_put_off(struct uring_engine *e)
+{
+    struct io_uring_sqe *sqe;
+
+    while (e->put_off && (sqe = room(e))) {
+        struct krait__op *op = op_of(e->put_off);
+
+        no_longer_put_off(op);
+        fill(e, sqe, op);
+    }
+}
+
+static int uring_submit(struct krait__engine *engine, struct krait__op *op)
+{
+    if (!(engine->takes & 1U << op->kind))
+        return -EINVAL;
+    if (op->kind == KRAIT__POLL && op->arg[0] < 0)
+        return -EBADF;
+    op->state = 0;
+    push((struct uring_engine *)engine, op);
+    return 0;
+}
+
+static void uring_cancel(struct krait__engine *engine, struct krait__op *op)
+{
+    if (op->state & CANCELLED)
+        return;
+    op->state |= CANCELLED;
+    if (op->state & STARTED) {
+        push((struct uring_engine *)engine, op);
+        return;
+    }
+    no_longer_put_off(op);
+    op->res = -ECANCELED;
+    op->done(op);
+}
+
+/* --- out of the ring ---------------------------------------------------- */
+
+/* Of what a poll says that came, what was asked for; 0: nothing. */
+static int what_came(const struct krait__op *op, int said)
+{
+    const int plain = POLLIN | POLLOUT | POLLRDHUP;
+    int asked = (unsigned short)op->arg[1];
+    int got;
+
+    if (!(asked & ~plain))
+        return said & (asked | POLLERR | POLLHUP | POLLNVAL);
+    /* io_uring passes on what the wake-up said, without looking; and what wakes
+     * a socket's readers says PRI and RDBAND of all data. */
+    got = (int)krait__attempt(op);
+    return got == -EAGAIN ? 0 : got;
+}
+
+/* The kernel has no way to wait for `fd`, and says -EINVAL, whatever the
+ * reason: mostly that nothing ever wakes who waits for such a file. epoll(7)
+ * tells that from the few devices with more to wait for than io_uring takes,
+ * for which the answer stays. */
+static int why_refused(int fd)
+{
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {0};
+    int code = -EINVAL;
+
+    if (set < 0)
+        return -errno;
+    if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0)
+        code = -errno;
+    close(set);
+    return code;
+}
+
+/* True: what the kernel has ended was not yet the end of the operation, for
+ * `*res` is nothing that a system call which waits would return. */
+static bool must_go_on(struct krait__op *op, int *res)
+{
+    bool stand_in = op->state & STAND_IN;
+
+    op->state &= ~(unsigned)(STARTED | STAND_IN);
+    if (*res == -EINTR)
+        return true;
+    if (op->kind == KRAIT__POLL) {
+        if (*res >= 0)
+            *res = what_came(op, *res);
+        else if (*res == -EINVAL)
+            *res = why_refused(op->arg[0]);
+        return *res == 0;
+    }
+    if (stand_in)
+        return *res >= 0;
+    /* Some kernels take O_NONBLOCK at its word, and don't wait. */
+    if (*res == -EAGAIN)
+        op->state |= STAND_IN;
+    return *res == -EAGAIN;
+}
+
+/* How many operations are done now: 0 or 1. */
+static int take(struct uring_engine *e, const struct completion *c)
+{
+    struct krait__op *op;
+    int res = c->res;
+
+    if (c->user_data == WAKE)
+        e->armed = c->flags & IORING_CQE_F_MORE;
+    if (c->user_data == WAKE || c->user_data == NOBODY)
+        return 0;
+    op = (struct krait__op *)(uintptr_t)c->user_data;
+    if (must_go_on(op, &res)) {
+        if (!(op->state & CANCELLED)) {
+            push(e, op);
+            return 0;
+        }
+        res = -ECANCELED;
+    }
+    if (op->state & PUT_OFF)
+        no_longer_put_off(op);
+    if (op->kind == KRAIT__RECV && res > 0)
+        VALGRIND_MAKE_MEM_DEFINED(op->buf, (size_t)res);
+    op->res = res;
+    op->done(op);
+    return 1;
+}
+
+static int tell(struct uring_engine *e, unsigned budget)
+{
+    struct io_uring_cqe *cqes[BATCH];
+    struct completion got[BATCH];
+    unsigned n = io_uring_peek_batch_cqe(&e->ring, cqes,
+                                         budget < BATCH ? budget : BATCH);
+    int told = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        got[i] = (struct completion){
+            .user_data = cqes[i]->user_data,
+            .res = cqes[i]->res,
+            .flags = cqes[i]->flags,
+        };
+    io_uring_cq_advance(&e->ring, n);
+    for (unsigned i = 0; i < n; i++)
+        told += take(e, &got[i]);
+    return told;
+}
+
+/* --- waiting ------------------------------------------------------------ */
+
+/* The poll stays armed, and speaks at every write; nobody reads the eventfd, so
+ * that a wake is a write and no more. */
+static void arm_wake(struct uring_engine *e)
+{
+    struct io_uring_sqe *sqe = room(e);
+
+    if (!sqe)
+        return;
+    io_uring_prep_poll_multishot(sqe, e->wake_fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, WAKE);
+    e->armed = true;
+}
+
+/* Submits, and sleeps for `left` at most. 0 or more; or a negative code. */
+static int sleep_in_ring(struct uring_engine *e, int64_t until, int64_t left)
+{
+    struct __kernel_timespec ts = {
+        .tv_sec = left / KRAIT__NS_PER_SEC,
+        .tv_nsec = left % KRAIT__NS_PER_SEC,
+    };
+    struct io_uring_cqe *cqe = NULL;
+    int code;
+
+    /* Always with a time: without one liburing goes back to sleep where a
+     * signal has woken a call that had submitted something. That call tells
+     * how much it submitted, and no EINTR; so it is told by what is not there:
+     * neither a completion nor the time. */
+    code = io_uring_submit_and_wait_timeout(&e->ring, &cqe, 1, &ts, NULL);
+    if (code >= 0 && !cqe && (until == KRAIT__NEVER || krait__now() < until))
+        return -EINTR;
+    return code;
+}
+
+static int enter(struct uring_engine *e, int64_t until, unsigned budget)
+{
+    int64_t left = 0, now;
+
+    if (io_uring_cq_ready(&e->ring) >= budget)
+        return io_uring_submit(&e->ring);
+    if (until == KRAIT__NEVER)
+        left = KRAIT__NEVER;
+    else if (until != KRAIT__AT_ONCE && until > (now = krait__now()))
+        left = until - now;
+    if (left == 0 || e->put_off || !e->armed || io_uring_cq_ready(&e->ring))
+        return io_uring_submit_and_get_events(&e->ring);
+    return sleep_in_ring(e, until, left);
+}
+
+static int uring_wait(struct krait__engine *engine, int64_t until,
+                      unsigned budget)
+{
+    struct uring_engine *e = (struct uring_engine *)engine;
+    int code;
+
+    if (!e->armed)
+        arm_wake(e);
+    push_put_off(e);
+    code = enter(e, until, budget);
+    if (io_uring_cq_ready(&e->ring) > 0)
+        return tell(e, budget);
+    switch (code) {
+    case -ETIME:
+    case -EAGAIN: /* the kernel lacks memory; what is in the ring stays */
+    case -EBUSY:
+        return 0;
+    default:
+        return code < 0 ? code : 0;
+    }
+}
+
+static void uring_wake(struct krait__engine *engine)
+{
+    struct uring_engine *e = (struct uring_engine *)engine;
+    int saved = errno;
+
+    eventfd_write(e->wake_fd, 1);
+    errno = saved;
+}
+
+/* --- the engine --------------------------------------------------------- */
+
+static void uring_destroy(struct krait__engine *engine)
+{
+    struct uring_engine *e = (struct uring_engine *)engine;
+
+    io_uring_queue_exit(&e->ring);
+    close(e->wake_fd);
+    free(e);
+}
+
+/* The ring's memory is not in the child (DONTFORK), and what is mapped in its
+ * place is somebody else's: so it is not unmapped. But the ring lives, and with
+ * it all files that it waits for, as long as anybody has its fd. */
+static void uring_abandon(struct krait__engine *engine)
+{
+    struct uring_engine *e = (struct uring_engine *)engine;
+
+    close(e->ring.ring_fd);
+    close(e->wake_fd);
+    free(e);
+}
+
+static const struct krait__engine uring_engine = {
+    .name = "io_uring",
+    .takes = 1U << KRAIT__POLL | 1U << KRAIT__RECV | 1U << KRAIT__SEND,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .wait = uring_wait,
+    .wake = uring_wake,
+    .destroy = uring_destroy,
+    .abandon = uring_abandon,
+};
+
+/* A ring with the best flags that the kernel knows: 0, or a negative code. */
+static int make_ring(struct uring_engine *e)
+{
+    static const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+            IORING_SETUP_SUBMIT_ALL,                         /* 6.1 */
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL, /* 5.19 */
+        0,
+    };
+    const unsigned needed =
+        IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_RSRC_TAGS;
+    struct io_uring_params params;
+    int code = -EINVAL;
+
+    for (size_t i = 0; code == -EINVAL && i < sizeof flags / sizeof *flags;
+         i++) {
+        params = (struct io_uring_params){
+            .flags = flags[i] | IORING_SETUP_CQSIZE,
+            .cq_entries = CQ_SIZE,
+        };
+        code = io_uring_queue_init_params(SQ_SIZE, &e->ring, &params);
+    }
+    if (code < 0)
+        return code == -EINVAL ? -ENOSYS : code;
+    e->skips = params.features & IORING_FEAT_CQE_SKIP;
+    if ((params.features & needed) != needed)
+        code = -ENOSYS;
+    else
+        code = io_uring_ring_dontfork(&e->ring);
+    if (code < 0) {
+        io_uring_queue_exit(&e->ring);
+        return code;
+    }
+    /* Only saves the kernel a look-up. */
+    io_uring_register_ring_fd(&e->ring);
+    return 0;
+}
+
+struct krait__engine *krait__uring_new(int *code)
+{
+    struct uring_engine *e = calloc(1, sizeof *e);
+
+    if (!e) {
+        *code = -ENOMEM;
+        return NULL;
+    }
+    e->engine = uring_engine;
+    e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (e->wake_fd < 0) {
+        *code = -errno;
+        free(e);
+        return NULL;
+    }
+    *code = make_ring(e);
+    if (*code < 0) {
+        close(e->wake_fd);
+        free(e);
+        return NULL;
+    }
+    return &e->engine;
+}
+
+#endif

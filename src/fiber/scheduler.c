@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scheduler.c - a worker's loop, and how its fibers park and are woken.
+ *
+ * The loop: what others asked for (the inbox), then the fibers that were ready
+ * when the turn began, each until it parks, yields or ends; then timers; then
+ * the engine, which sleeps only when nobody is ready. Every part is bounded (a
+ * fiber by its slice, the engine by its budget), so that a connection that is
+ * always busy can't keep others waiting for more than a turn.
+ *
+ * A fiber is woken by a token, not by an event: `woken` makes its park, this
+ * one or the next, return, and then it looks for itself at what has happened.
+ * So a wake may come for no reason, from anywhere, and none is lost.
+ *
+ * Falling asleep: the worker says so (`asleep`), then looks at the inbox once
+ * more; whoever posts puts the fiber into the inbox, then looks at `asleep`.
+ * Both in one total order, so that one of them sees the other. Whoever clears
+ * the flag writes to the engine's eventfd: one write for a sleep, however many
+ * post.
+ */
+#include "fiber/scheduler.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "base/deadline.h"
+#include "base/signal_hook.h"
+#include "fiber/runtime.h"
+#include "fiber/thread_park.h"
+
+/* Operations that a fiber may do in a row without parking. */
+enum { SLICE = 64 };
+
+/* Operations that are ended in one turn of the loop: without a bound, cold
+ * connections wait for hot ones. */
+enum { BUDGET = 64 };
+
+static _Thread_local struct krait__worker *here;
+
+struct krait__worker *krait__worker_here(void)
+{
+    return here;
+}
+
+void krait__worker_set(struct krait__worker *w)
+{
+    here = w;
+}
+
+static struct krait_fiber *current(struct krait__worker *w)
+{
+    return w ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
+}
+
+krait_fiber *krait_self(void)
+{
+    return current(here);
+}
+
+int krait_worker(void)
+{
+    return current(here) ? here->number : 0;
+}
+
+/* --- the ready queue ---------------------------------------------------- */
+
+static void enqueue(struct krait__worker *w, struct krait_fiber *f)
+{
+    f->next = NULL;
+    *w->ready_end = f;
+    w->ready_end = &f->next;
+}
+
+/* On its worker's thread, and in no signal handler. */
+static void wake_here(struct krait_fiber *f)
+{
+    f->woken = true;
+    if (!f->parked)
+        return;
+    f->parked = false;
+    enqueue(f->worker, f);
+}
+
+void krait__enroll(struct krait_fiber *f)
+{
+    struct krait__worker *w = f->worker;
+
+    krait__list_add(&w->all, &f->all_node);
+    krait__count(&w->counts.spawned, 1);
+    /* Born cancelled, where everything else was told to end. */
+    if (w->told)
+        atomic_store(&f->cancelled, true);
+    enqueue(w, f);
+}
+
+/* --- the inbox ---------------------------------------------------------- */
+
+void krait__worker_wake(struct krait__worker *w)
+{
+    if (!atomic_exchange(&w->asleep, false))
+        return;
+    atomic_fetch_add_explicit(&w->wakes, 1, memory_order_relaxed);
+    w->engine->wake(w->engine);
+}
+
+void krait__post(struct krait_fiber *f)
+{
+    struct krait__worker *w = f->worker;
+    struct krait_fiber *first;
+
+    if (atomic_exchange(&f->posted, true))
+        return; /* it will look at what we did when it is taken out */
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    first = atomic_load_explicit(&w->inbox, memory_order_relaxed);
+    do
+        f->next_posted = first;
+    while (!atomic_compare_exchange_weak(&w->inbox, &first, f));
+    krait__worker_wake(w);
+}
+
+static void take_out(struct krait_fiber *f)
+{
+    /* From here on it can be posted again: what was done before that is seen
+     * by what follows. */
+    atomic_exchange(&f->posted, false);
+    if (f->fresh) {
+        f->fresh = false;
+        krait__enroll(f);
+    } else {
+        wake_here(f);
+    }
+    krait__fiber_drop(f);
+}
+
+static void empty_inbox(struct krait__worker *w)
+{
+    struct krait_fiber *f, *next, *oldest = NULL;
+
+    if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
+        return;
+    for (f = atomic_exchange(&w->inbox, NULL); f; f = next) {
+        next = f->next_posted;
+        f->next_posted = oldest;
+        oldest = f;
+    }
+    for (f = oldest; f; f = next) {
+        next = f->next_posted;
+        take_out(f);
+    }
+}
+
+/* --- running fibers ----------------------------------------------------- */
+
+/* The fiber has left its stack for ever. */
+static void bury(struct krait__worker *w, struct krait_fiber *f)
+{
+    struct krait__runtime *rt = w->runtime;
+
+    krait__context_end(&f->context);
+    krait__timer_remove(&w->timers, &f->timer);
+    krait__list_remove(&f->all_node);
+    krait__flow_end(&f->flow);
+    krait__count(&w->counts.ended, 1);
+    krait__lock(&f->lock);
+    f->ended = true;
+    if (f->joiner)
+        krait__unpark(f->joiner);
+    krait__unlock(&f->lock);
+    krait__fiber_drop(f);
+    if (atomic_fetch_sub(&rt->alive, 1) != 1 || !atomic_load(&rt->ending))
+        return;
+    atomic_store(&rt->finished, true);
+    for (int i = 0; i < rt->nworkers; i++)
+        krait__worker_wake(&rt->workers[i]);
+}
+
+static void run(struct krait__worker *w, struct krait_fiber *f)
+{
+    atomic_store_explicit(&w->current, f, memory_order_release);
+    krait__count(&w->counts.switches, 1);
+    krait__flow_enter(&f->flow);
+    w->slice = SLICE;
+    krait__context_switch(&w->context, &f->context);
+    krait__flow_enter(NULL);
+    atomic_store_explicit(&w->current, NULL, memory_order_release);
+    if (!w->over)
+        return;
+    w->over = NULL;
+    bury(w, f);
+}
+
+/* Those that are ready now, not those that become so meanwhile. */
+static void run_ready(struct krait__worker *w)
+{
+    struct krait_fiber *f, *next = w->ready;
+
+    *w->ready_end = NULL;
+    w->ready = NULL;
+    w->ready_end = &w->ready;
+    while ((f = next)) {
+        next = f->next;
+        run(w, f);
+    }
+}
+
+/* Back to the loop. errno is the fiber's: the library's own calls on other
+ * stacks must not change it. */
+static void leave(struct krait__worker *w, struct krait_fiber *f)
+{
+    int saved = errno;
+
+    krait__context_switch(&f->context, &w->context);
+    errno = saved;
+}
+
+void krait__fiber_main(void *fiber)
+{
+    struct krait_fiber *f = fiber;
+    struct krait__worker *w;
+
+    errno = 0;
+    f->result = f->fn(f->arg);
+    w = here;
+    if (!w)
+        krait__leave_child(f->result);
+    w->over = f;
+    krait__context_leave(&f->context, &w->context);
+}
+
+void krait_yield(void)
+{
+    struct krait__worker *w = here;
+    struct krait_fiber *f = current(w);
+
+    if (!f) {
+        sched_yield();
+        return;
+    }
+    enqueue(w, f);
+    leave(w, f);
+}
+
+void krait__breathe(void)
+{
+    if (here->slice > 0)
+        here->slice--;
+    else
+        krait_yield();
+}
+
+/* --- the loop ----------------------------------------------------------- */
+
+/* Those of the worker's fibers that are parked; `mark` tells them why. */
+static void wake_all(struct krait__worker *w,
+                     void (*mark)(struct krait_fiber *f))
+{
+    for (struct krait__node *n = w->all; n; n = n->next) {
+        struct krait_fiber *f = KRAIT__OF(n, struct krait_fiber, all_node);
+
+        mark(f);
+        if (f->parked)
+            wake_here(f);
+    }
+}
+
+static void mark_cancelled(struct krait_fiber *f)
+{
+    atomic_store(&f->cancelled, true);
+}
+
+static void mark_signalled(struct krait_fiber *f)
+{
+    f->signalled = f->parked;
+}
+
+static void run_timers(struct krait__worker *w)
+{
+    struct krait__timer *timer;
+    int64_t now;
+
+    if (krait__timers_next(&w->timers) == KRAIT__NEVER)
+        return;
+    now = krait__now();
+    while ((timer = krait__timers_due(&w->timers, now)))
+        wake_here(KRAIT__OF(timer, struct krait_fiber, timer));
+}
+
+static bool something_came(struct krait__worker *w)
+{
+    return atomic_load(&w->inbox) || atomic_load(&w->runtime->finished) ||
+           (atomic_load(&w->runtime->ending) && !w->told);
+}
+
+/* A signal has come: its hook is asked by each fiber that waits, in its own
+ * place, as a thread that waits would. */
+static void ask_engine(struct krait__worker *w)
+{
+    int64_t until = KRAIT__AT_ONCE;
+    int rc;
+
+    if (!w->ready) {
+        atomic_store(&w->asleep, true);
+        if (!something_came(w))
+            until = krait__timers_next(&w->timers);
+    }
+    rc = w->engine->wait(w->engine, until, BUDGET);
+    atomic_store(&w->asleep, false);
+    if (rc == -EINTR && krait__has_signal_hook())
+        wake_all(w, mark_signalled);
+}
+
+void krait__worker_loop(struct krait__worker *w)
+{
+    while (!atomic_load(&w->runtime->finished)) {
+        empty_inbox(w);
+        if (!w->told && atomic_load(&w->runtime->ending)) {
+            w->told = true;
+            wake_all(w, mark_cancelled);
+        }
+        run_ready(w);
+        ask_engine(w);
+        run_timers(w);
+    }
+    empty_inbox(w);
+}
+
+/* --- parking ------------------------------------------------------------ */
+
+static bool stopped(const struct krait_fiber *f)
+{
+    return atomic_load_explicit(&f->cancelled, memory_order_acquire) &&
+           !f->no_cancel;
+}
+
+static int why_woken(struct krait_fiber *f, int64_t until)
+{
+    if (stopped(f))
+        return -ECANCELED;
+    if (f->signalled) {
+        f->signalled = false;
+        if (krait__signal_hook() < 0)
+            return -EINTR;
+    }
+    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
+                                                          : 0;
+}
+
+/* Switched away from until woken. */
+static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
+                      enum krait_wait what)
+{
+    _Atomic uint64_t *waiting = &w->counts.waiting_for[what];
+
+    f->waits = what;
+    f->parked = true;
+    krait__count(waiting, 1);
+    leave(w, f);
+    krait__count(waiting, (uint64_t)-1);
+    f->waits = KRAIT_WAIT_NONE;
+}
+
+static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
+                      enum krait_wait what, int64_t until)
+{
+    int rc;
+
+    if (!f->woken && !stopped(f) && !f->signalled) {
+        rc = krait__timer_arm(&w->timers, &f->timer, until);
+        if (rc < 0)
+            return rc;
+        sleep_now(w, f, what);
+        krait__timer_disarm(&f->timer);
+    }
+    f->woken = false;
+    return why_woken(f, until);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int krait__park(enum krait_wait what, int64_t until)
+{
+    struct krait__worker *w = here;
+    struct krait_fiber *f = current(w);
+
+    until = earlier(until, krait__scope_deadline());
+    return f ? park_fiber(w, f, what, until) : krait__thread_park(until);
+}
+
+void krait__park_anyhow(enum krait_wait what)
+{
+    struct krait__worker *w = here;
+    struct krait_fiber *f = current(w);
+
+    if (!f) {
+        krait__thread_park_anyhow();
+        return;
+    }
+    if (!f->woken)
+        sleep_now(w, f, what);
+    f->woken = false;
+}
+
+struct krait__parker *krait__parker(void)
+{
+    struct krait_fiber *f = current(here);
+
+    return f ? &f->parker : krait__thread_parker();
+}
+
+void krait__unpark(struct krait__parker *p)
+{
+    if (!p->fiber)
+        krait__thread_unpark(p);
+    else if (p->fiber->worker == here)
+        wake_here(p->fiber);
+    else
+        krait__post(p->fiber);
+}
+
+int krait__stopped(void)
+{
+    struct krait_fiber *f = current(here);
+    int64_t until = krait__scope_deadline();
+
+    if (f && stopped(f))
+        return -ECANCELED;
+    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
+                                                          : 0;
+}
+
+/* --- operations -------------------------------------------------------- */
+
+bool krait__in_fiber(void)
+{
+    return current(here) != NULL && !krait__leaving();
+}
+
+bool krait__takes(const struct krait__op *op)
+{
+    return here->engine->takes & (1u << op->kind);
+}
+
+bool krait__fiber_waits(krait_fiber *f)
+{
+    return atomic_load(&f->waits) != KRAIT_WAIT_NONE;
+}
+
+/* Who waits for an operation, and for marks on its handle. */
+struct op_wait {
+    struct krait__waiter waiter; /* first */
+    struct krait_fiber *fiber;
+    bool over;
+};
+
+static void on_mark(struct krait__waiter *w)
+{
+    krait__post(((struct op_wait *)w)->fiber);
+}
+
+static void on_done(struct krait__op *op)
+{
+    struct op_wait *wait = op->owner;
+
+    wait->over = true;
+    wake_here(wait->fiber);
+}
+
+static bool marked(struct krait__handle *h, unsigned bits)
+{
+    return h && krait__marked(h, bits | KRAIT__CLOSING);
+}
+
+/* Until the operation is over, or there is a reason to end it. */
+static int await(struct op_wait *wait, enum krait_wait what,
+                 struct krait__handle *h, unsigned bits, int64_t until)
+{
+    int rc = 0;
+
+    while (rc == 0 && !wait->over) {
+        if (marked(h, bits))
+            rc = -ECANCELED;
+        else
+            rc = krait__park(what, until);
+    }
+    return rc;
+}
+
+static ssize_t perform(struct krait__op *op, struct op_wait *wait,
+                       enum krait_wait what, struct krait__handle *h,
+                       unsigned bits, int64_t until)
+{
+    struct krait__engine *engine = here->engine;
+    int rc;
+
+    op->done = on_done;
+    op->owner = wait;
+    krait__count(&here->counts.operations, 1);
+    rc = engine->submit(engine, op);
+    if (rc < 0)
+        return rc;
+    rc = await(wait, what, h, bits, until);
+    if (!wait->over)
+        engine->cancel(engine, op);
+    while (!wait->over)
+        krait__park_anyhow(what);
+    /* Readiness may be thrown away, bytes may not. */
+    if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)))
+        return rc < 0 ? rc : -ECANCELED;
+    return op->res;
+}
+
+ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
+                             struct krait__handle *h, unsigned bits,
+                             int64_t until)
+{
+    struct op_wait wait = {
+        .waiter.wake = on_mark,
+        .fiber = current(here),
+    };
+    ssize_t res;
+
+    if (h)
+        krait__publish(h, &wait.waiter);
+    if (op)
+        res = perform(op, &wait, what, h, bits, until);
+    else
+        res = marked(h, bits) ? -ECANCELED : krait__park(what, until);
+    if (!op && marked(h, bits))
+        res = -ECANCELED;
+    if (h)
+        krait__withdraw(h, &wait.waiter);
+    return res;
+}
