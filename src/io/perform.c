@@ -406,7 +406,7 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
                             until < deadline ? until : deadline);
         if (rc >= 0)
             return until_done(op, deadline); /* the end; all that came */
-        if (rc != -KRAIT__ETIMEOUT) { /* with what has come meanwhile */
+        if (rc != -KRAIT__ETIMEOUT) {        /* with what has come meanwhile */
             ssize_t last = krait__attempt(op);
 
             return last > n ? last : n;
@@ -421,8 +421,7 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
  * urgent: UDP takes no notice of MSG_OOB, and waits. */
 static bool never_waits(const struct krait__op *op)
 {
-    return (op->flags & MSG_DONTWAIT) ||
-           (op->flags & MSG_ERRQUEUE) ||
+    return (op->flags & MSG_DONTWAIT) || (op->flags & MSG_ERRQUEUE) ||
            ((op->flags & MSG_OOB) && op->h->type == SOCK_STREAM);
 }
 

@@ -89,6 +89,9 @@ enum wait {
     WAITS
 };
 
+/* A datagram socket that is connected, but to none of the slots. */
+#define PEER_UNKNOWN (-2)
+
 /* What a connect, a sendto goes to. */
 enum to { TO_SLOT, TO_DEAD, TO_NOTHING, TO_UNSPEC, TOS };
 
@@ -185,20 +188,26 @@ struct slot {
     uint8_t place, type;
     bool listening;
     /* Both flows may have to do with these: */
-    atomic_bool interrupted; /* every call that may wait fails from now on */
-    atomic_int peer;         /* the slot that it is connected to; -1 */
-    atomic_int target;       /* ... that it last wanted to connect to; -1 */
-    atomic_bool fds_came;    /* messages with fds were sent to it */
-    atomic_bool urgent;      /* MSG_OOB was used on it, or towards it */
-    atomic_bool corked;      /* MSG_MORE may hold bytes back */
-    atomic_uint budget;      /* TCP: bytes that may still be sent on it */
-    bool rcvpeek;            /* SO_PEEK_OFF was used */
+    atomic_bool interrupted;  /* every call that may wait fails from now on */
+    atomic_int peer;          /* the slot that it is connected to; -1 */
+    atomic_int target;        /* ... that it last wanted to connect to; -1 */
+    atomic_bool fds_came;     /* messages with fds were sent to it */
+    atomic_uint resets;       /* Unix: its peer went and left bytes unread */
+    atomic_bool urgent;       /* MSG_OOB was used on it, or towards it */
+    atomic_bool urgent_taken; /* the urgent byte, perhaps */
+    atomic_bool corked;       /* MSG_MORE may hold bytes back */
+    atomic_uint budget;       /* TCP: bytes that may still be sent on it */
+    bool rcvpeek;             /* SO_PEEK_OFF was used */
     bool peer_closed;
     uint64_t sent_at_close; /* TCP: bytes, when the peer was closed */
     struct sockaddr_storage name;
     socklen_t name_len; /* 0: never bound */
     /* libc's: */
-    atomic_bool stop; /* the call that waits is to give up */
+    bool in_flood;
+    atomic_int kept;
+    atomic_bool naps;     /* between two attempts to send */
+    atomic_uint attempts; /* ... that it has made */
+    atomic_bool stop;     /* the call that waits is to give up */
     atomic_int nonblock, rcvtimeo, sndtimeo; /* as they are; -1: not known */
 };
 
@@ -285,9 +294,10 @@ struct world {
     /* The partner: */
     int pending; /* its step; -1: none */
     atomic_bool done;
-    struct slot conn;        /* what it accepted */
-    char *buf, *partner_buf; /* BYTES_MAX each */
-    unsigned paths;          /* made so far, for their names */
+    struct slot conn;         /* what it accepted */
+    unsigned attempts_before; /* libc's, to send, when we began to look */
+    char *buf, *partner_buf;  /* BYTES_MAX each */
+    unsigned paths;           /* made so far, for their names */
 };
 
 /* How long the partner is given to come to rest where the leader's did. */

@@ -18,12 +18,26 @@
  *   4. MSG_WAITALL has no effect on recvfrom (krait/socket.h).
  *   5. MSG_WAITALL goes on past a message with fds; the kernel's ends there
  *      (af_unix.c, unix_stream_read_generic).
- *   6. MSG_NOSIGNAL always.
- *   7. SO_RCVTIMEO and SO_SNDTIMEO have no effect: they are set anew for each
+ *   6. A Unix stream's MSG_WAITALL that gets some bytes and then ECONNRESET
+ *      returns the bytes, and the kernel forgets the error. Krait keeps it for
+ *      the next call, as TCP does it (docs/decisions.md).
+ *   7. MSG_NOSIGNAL always. SO_RCVTIMEO and SO_SNDTIMEO have no effect: they are set anew for each
  *      call here.
  *   8. An address of another family than the socket's is EAFNOSUPPORT; the
  *      kernel has a different answer for each kind of socket, or sends to the
  *      peer.
+ *   9. Sends on Unix sockets wait by poll(2) here, as CPython's with a timeout
+ *      do (but not in a flood). One that waits in the kernel
+ *      - is told ECONNRESET where the peer goes and leaves bytes unread, and the
+ *        socket has forgotten it then. One that waits outside is told EPIPE,
+ *        and the ECONNRESET is for the next call that receives, and not lost;
+ *      - may succeed when it is interrupted, since it looks for room once more,
+ *        and poll(2) wants more room than it does.
+ *   10. A receive on TCP that waits in the kernel reads over an urgent byte that
+ *      comes, and loses it. One that waits outside is not woken by it, so here
+ *      TCP waits for its first byte by poll(2), too.
+ *   11. TCP's receive of no bytes says 0 when a signal wakes it; it is
+ *      ECANCELED, as that of one byte is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,12 +58,19 @@
 
 static int64_t timeout_ns(enum wait wait)
 {
-    return wait == SHORT ? 2 * NS_PER_MS : 60000 * NS_PER_MS;
+    return wait == SHORT ? 2 * NS_PER_MS
+           : wait == FAR ? 60000 * NS_PER_MS
+                         : 100000000 * NS_PER_MS;
 }
 
 static int result(int rc)
 {
     return rc < 0 ? -errno : rc;
+}
+
+static bool timed(enum wait wait)
+{
+    return wait == SHORT || wait == FAR;
 }
 
 /* --- how the fd waits ----------------------------------------------------- */
@@ -91,24 +112,29 @@ static int prepare_in(struct slot *s, enum wait wait)
     return 0;
 }
 
+/* 9 */
+static bool polls_to_send(const struct slot *s, enum wait wait)
+{
+    return timed(wait) ||
+           (wait == FOREVER && s->place < INET_4 && !s->in_flood);
+}
+
 static int prepare_out(struct slot *s, enum wait wait)
 {
-    if (wait != FOREVER)
+    if (wait != FOREVER || polls_to_send(s, wait))
         return MSG_DONTWAIT | MSG_NOSIGNAL;
     set_timeo(s, SO_SNDTIMEO, &s->sndtimeo, FOREVER);
     set_nonblock(s, false);
     return MSG_NOSIGNAL;
 }
 
-static bool timed(enum wait wait)
-{
-    return wait == SHORT || wait == FAR;
-}
-
-/* EINTR comes from stop() only. */
+/* EINTR comes from stop() only. The flags: calls that the kernel answers at
+ * once. */
 static int code_of(struct slot *s, enum wait wait, int flags, int err)
 {
-    bool must_not = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
+    bool must_not = (flags & MSG_DONTWAIT) ||
+                    ((flags & MSG_OOB) && s->type == SOCK_STREAM) ||
+                    ((flags & MSG_ERRQUEUE) && is_inet(s));
 
     if (err == EINTR && atomic_load(&s->stop))
         return -ECANCELED;
@@ -181,6 +207,7 @@ static int libc_connect(struct slot *s, enum wait wait,
         return -EBADF;
     if (is_foreign(s, sa))
         return -EAFNOSUPPORT;
+    s->kept = 0;
     if (s->interrupted)
         return -ECANCELED;
     set_nonblock(s, wait == AT_ONCE);
@@ -215,8 +242,8 @@ static bool ended_by_fds(struct slot *s, enum wait wait, bool timeout)
            !(p.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR));
 }
 
-static ssize_t recv_past_fds(struct slot *s, enum wait wait, char *buf,
-                             size_t len, int flags)
+static ssize_t recv_parts(struct slot *s, enum wait wait, char *buf, size_t len,
+                          int flags)
 {
     int64_t until = now_ns() + timeout_ns(wait);
     size_t done = 0;
@@ -235,10 +262,58 @@ static ssize_t recv_past_fds(struct slot *s, enum wait wait, char *buf,
     }
 }
 
+/* 6: an error that was there, or has come, and is there no more. */
+static bool has_error(const struct slot *s)
+{
+    struct pollfd p = {.fd = s->fd};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
+static ssize_t recv_all_of_unix(struct slot *s, enum wait wait, char *buf,
+                                size_t len, int flags)
+{
+    unsigned resets = atomic_load(&s->resets);
+    bool error = has_error(s);
+    ssize_t n = recv_parts(s, wait, buf, len, flags);
+
+    if (n > 0 && (error || atomic_load(&s->resets) != resets) && !has_error(s))
+        atomic_store(&s->kept, -ECONNRESET);
+    return n;
+}
+
+/* 10: until there is something to receive, after an attempt; what that gave, or
+ * -EAGAIN: go on. */
+static ssize_t wait_in(struct slot *s, enum wait wait, void *buf, size_t len,
+                       int flags)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
+    ssize_t n;
+    int rc;
+
+    if (!is_tcp(s) || wait == AT_ONCE || poll(&p, 1, 0) != 0 ||
+        code_of(s, FAR, flags, EAGAIN) == -EAGAIN)
+        return -EAGAIN;
+    n = recv(s->fd, buf, len, (flags & ~MSG_WAITALL) | MSG_DONTWAIT);
+    if (n >= 0 || errno != EAGAIN)
+        return n < 0 ? -errno : n;
+    rc =
+        poll(&p, 1, wait == FOREVER ? -1 : (int)(timeout_ns(wait) / NS_PER_MS));
+    return rc < 0    ? code_of(s, wait, flags, errno)
+           : rc == 0 ? -ETIMEDOUT
+                     : -EAGAIN;
+}
+
+/* The kept error: 0, or a code. */
+static int take_kept(struct slot *s)
+{
+    return atomic_exchange(&s->kept, 0);
+}
+
 static ssize_t libc_recv(struct slot *s, enum wait wait, void *buf, size_t len,
                          int flags)
 {
-    const int alone = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE;
+    const int alone = MSG_PEEK | MSG_OOB;
     ssize_t n;
 
     if (s->fd < 0)
@@ -247,12 +322,21 @@ static ssize_t libc_recv(struct slot *s, enum wait wait, void *buf, size_t len,
         return 0;
     if (s->interrupted)
         return -ECANCELED;
+    if ((n = wait_in(s, wait, buf, len, flags)) != -EAGAIN)
+        return n;
     flags |= prepare_in(s, wait);
-    if (s->fds_came && (flags & MSG_WAITALL) && !(flags & alone) &&
-        s->type == SOCK_STREAM)
-        return recv_past_fds(s, wait, buf, len, flags);
-    n = recv(s->fd, buf, len, flags);
-    return n < 0 ? code_of(s, wait, flags, errno) : n;
+    if (atomic_load(&s->kept))
+        flags |= MSG_DONTWAIT;
+    if ((flags & MSG_WAITALL) && !(flags & alone) && s->type == SOCK_STREAM &&
+        !is_inet(s))
+        n = recv_all_of_unix(s, wait, buf, len, flags);
+    else if ((n = recv(s->fd, buf, len, flags)) < 0)
+        n = code_of(s, wait, flags, errno);
+    if ((n == 0 || n == -EAGAIN) && !(flags & MSG_OOB) && s->kept)
+        return take_kept(s);
+    if (n == 0 && len == 0 && atomic_load(&s->stop)) /* 11 */
+        return -ECANCELED;
+    return n;
 }
 
 static ssize_t libc_recvfrom(struct slot *s, enum wait wait, void *buf,
@@ -265,41 +349,52 @@ static ssize_t libc_recvfrom(struct slot *s, enum wait wait, void *buf,
         return -EBADF;
     if (s->interrupted)
         return -ECANCELED;
+    if ((n = wait_in(s, wait, buf, len, flags)) != -EAGAIN) {
+        *alen = 0;
+        return n;
+    }
     flags |= prepare_in(s, wait);
+    if (atomic_load(&s->kept))
+        flags |= MSG_DONTWAIT;
     n = recvfrom(s->fd, buf, len, flags & ~MSG_WAITALL, (struct sockaddr *)sa,
                  alen);
+    if ((n == 0 || (n < 0 && errno == EAGAIN)) && !(flags & MSG_OOB) && s->kept)
+        return take_kept(s);
+    if (n == 0 && len == 0 && atomic_load(&s->stop)) /* 11 */
+        return -ECANCELED;
     return n < 0 ? code_of(s, wait, flags, errno) : n;
 }
 
 /* --- out ------------------------------------------------------------------ */
 
-/* Until the fd is writable, or a little later where poll(2) is known to lie (a
- * Unix datagram socket whose receiver is full). */
+/* Until the fd is writable; where it is said to be and is not (a Unix datagram
+ * socket whose receiver is full), a little later. */
 static int wait_out(struct slot *s, int64_t until)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-    int64_t left = until - now_ns();
     struct timespec ts = {0, 200000};
+    int64_t left = until - now_ns();
 
     if (left <= 0)
         return -ETIMEDOUT;
-    if (s->type == SOCK_DGRAM && s->place < INET_4) {
-        if (nanosleep(&ts, NULL) < 0 && atomic_load(&s->stop))
-            return -ECANCELED;
-        return 0;
+    if (s->place < INET_4 && s->type == SOCK_DGRAM && poll(&p, 1, 0) == 1) {
+        atomic_fetch_add(&s->attempts, 1);
+        atomic_store(&s->naps, true);
+        nanosleep(&ts, NULL);
+        atomic_store(&s->naps, false);
+        return atomic_load(&s->stop) ? -ECANCELED : 0;
     }
     ts.tv_sec = (time_t)(left / 1000000000);
     ts.tv_nsec = (long)(left % 1000000000);
-    if (ppoll(&p, 1, &ts, NULL) < 0 && atomic_load(&s->stop))
-        return -ECANCELED;
-    return 0;
+    return ppoll(&p, 1, &ts, NULL) < 0 && atomic_load(&s->stop) ? -ECANCELED
+                                                                : 0;
 }
 
 static ssize_t send_until(struct slot *s, enum wait wait, const void *buf,
                           size_t len, int flags, const struct sockaddr *sa,
                           socklen_t alen, int64_t until)
 {
-    bool waits = timed(wait) && !(flags & MSG_DONTWAIT);
+    bool waits = polls_to_send(s, wait) && !(flags & MSG_DONTWAIT);
 
     for (;;) {
         ssize_t n =
@@ -319,14 +414,25 @@ static ssize_t libc_sendto(struct slot *s, enum wait wait, const void *buf,
                            size_t len, int flags, const struct sockaddr *sa,
                            socklen_t alen)
 {
+    int64_t until = now_ns() + timeout_ns(wait);
+    size_t done = 0;
+    ssize_t n;
+
     if (s->fd < 0)
         return -EBADF;
     if (is_foreign(s, sa))
         return -EAFNOSUPPORT;
     if (s->interrupted)
         return -ECANCELED;
-    return send_until(s, wait, buf, len, flags, sa, alen,
-                      now_ns() + timeout_ns(wait));
+    if (s->kept)
+        return take_kept(s);
+    do {
+        n = send_until(s, wait, (const char *)buf + done, len - done, flags, sa,
+                       alen, until);
+        done += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && done < len && wait == FOREVER && s->type == SOCK_STREAM &&
+             !(flags & MSG_DONTWAIT) && !atomic_load(&s->stop));
+    return n < 0 && !done ? n : (ssize_t)done;
 }
 
 static ssize_t libc_send(struct slot *s, enum wait wait, const void *buf,
@@ -345,6 +451,8 @@ static int libc_sendall(struct slot *s, enum wait wait, const void *buf,
         return -EBADF;
     if (s->interrupted)
         return -ECANCELED;
+    if (s->kept)
+        return take_kept(s);
     do {
         ssize_t n = send_until(s, wait, (const char *)buf + done, len - done,
                                flags, NULL, 0, until);
@@ -369,7 +477,11 @@ static int libc_getopt(struct slot *s, int level, int option, int *value)
 {
     socklen_t len = sizeof *value;
 
-    return result(getsockopt(s->fd, level, option, value, &len));
+    int rc = result(getsockopt(s->fd, level, option, value, &len));
+
+    if (rc == 0 && option == SO_ERROR && *value == 0)
+        *value = -take_kept(s);
+    return rc;
 }
 
 static int libc_setopt(struct slot *s, int level, int option, const void *value,
@@ -386,8 +498,7 @@ static int libc_setopt(struct slot *s, int level, int option, const void *value,
 
 static int libc_kept(struct slot *s)
 {
-    (void)s;
-    return 0;
+    return s->kept;
 }
 
 /* --- stopping what waits --------------------------------------------------- */

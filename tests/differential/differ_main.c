@@ -3,7 +3,8 @@
  * differ_main.c - seeds, processes, and what to do about a difference.
  *
  *     differ [--programs N] [--first SEED] [--jobs N] [--performers a,b,...]
- *     differ --seed SEED       one program, and what each performer saw
+ *     differ --seed SEED       one program, and what each performer saw; with
+ *                              --list the program only
  *     differ --census          ... and at the end what the programs have reached
  *     differ --reach           ... which fails where that is too little
  *     differ --mutate          performers that are wrong on purpose are found
@@ -52,7 +53,7 @@ static bool wanted[PERFORMERS] = {[LIBC] = true, [THREAD] = true};
 
 static struct {
     uint64_t first, programs;
-    bool one, census, reach, mutate;
+    bool one, list, census, reach, mutate;
     unsigned jobs;
 } options = {.programs = 1000, .jobs = 1};
 
@@ -440,10 +441,11 @@ static int run_mutants(void)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "differ [--programs N] [--first SEED] [--jobs N] [--seed SEED]\n"
-            "       [--performers thread,fiber-epoll,fiber-uring] [--census]\n"
-            "       [--reach] [--mutate]\n");
+    fprintf(
+        stderr,
+        "differ [--programs N] [--first SEED] [--jobs N] [--seed SEED [--list]]\n"
+        "       [--performers thread,fiber-epoll,fiber-uring] [--census]\n"
+        "       [--reach] [--mutate]\n");
     return 2;
 }
 
@@ -469,6 +471,7 @@ static bool parse(int argc, char **argv)
         {"programs", required_argument, NULL, 'p'},
         {"first", required_argument, NULL, 'f'},
         {"seed", required_argument, NULL, 's'},
+        {"list", no_argument, NULL, 'l'},
         {"jobs", required_argument, NULL, 'j'},
         {"performers", required_argument, NULL, 'P'},
         {"census", no_argument, NULL, 'c'},
@@ -488,6 +491,9 @@ static bool parse(int argc, char **argv)
         case 's':
             options.first = strtoull(optarg, NULL, 0);
             options.one = true;
+            break;
+        case 'l':
+            options.list = true;
             break;
         case 'j':
             options.jobs = (unsigned)strtoul(optarg, NULL, 0);
@@ -520,6 +526,10 @@ static int go(void)
         struct program p;
 
         generate(&p, options.first);
+        if (options.list) {
+            show_program(stdout, &p, performers, 0, NULL);
+            return 0;
+        }
         rc = in_a_child(print, &p);
         return rc == 0 ? 0 : 1;
     }

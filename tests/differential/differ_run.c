@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -169,10 +170,13 @@ static void slot_is(struct slot *s, unsigned place, unsigned type)
     s->type = (uint8_t)type;
     s->peer = s->target = -1;
     s->interrupted = s->listening = s->fds_came = s->corked = false;
-    s->urgent = s->peer_closed = s->rcvpeek = false;
+    s->urgent = s->peer_closed = s->rcvpeek = s->in_flood = false;
+    s->urgent_taken = false;
     s->budget = TCP_BUDGET;
     s->name_len = 0;
     atomic_store(&s->stop, false);
+    s->kept = 0;
+    s->naps = false;
     s->nonblock = s->rcvtimeo = s->sndtimeo = -1;
 }
 
@@ -204,11 +208,27 @@ static void note_name(struct slot *s)
         s->name_len = 0;
 }
 
+/* Before a socket goes: notes what its peer is about to see. */
+static void note_going(struct world *w, struct slot *s)
+{
+    struct slot *peer = s->peer < 0 ? s : &w->slot[s->peer];
+    int unread = 0;
+
+    if (peer == s || peer->peer != (int)(s - w->slot))
+        return;
+    peer->peer_closed = true;
+    peer->sent_at_close = tcp_sent(peer);
+    if (!is_inet(s) && ioctl(s->fd, SIOCINQ, &unread) == 0 && unread > 0)
+        peer->resets++;
+}
+
 /* Whatever was in a slot goes when another socket is made there. */
 static void vacate(struct world *w, struct slot *s)
 {
-    if (s->fd >= 0)
+    if (s->fd >= 0) {
+        note_going(w, s);
         w->performer->api->close(s);
+    }
     slot_empty(s);
 }
 
@@ -262,25 +282,19 @@ static int do_listen(struct world *w, struct slot *s, int backlog)
     return rc;
 }
 
-/* Finds out who is at the other end. */
-static void find_peer(struct world *w, struct slot *conn,
-                      const struct sockaddr_storage *sa, socklen_t len,
-                      int listener)
+/* Who is at the other end; Unix clients have no name, so it is the first that
+ * wanted to come here. */
+static int peer_of(struct world *w, uint32_t who, unsigned place, int listener)
 {
-    uint32_t who = who_is(w, sa, len);
     int i;
 
-    if (who >= 100) {
-        conn->peer = (int)who - 100;
-        return;
-    }
-    /* Unix clients have no name: the first that wanted to come here. */
-    for (i = 0; i < SLOTS; i++)
+    if (who >= 100)
+        return (int)who - 100;
+    for (i = 0; i < SLOTS && place < INET_4; i++)
         if (w->slot[i].fd >= 0 && w->slot[i].target == listener &&
-            w->slot[i].peer < 0) {
-            conn->peer = i;
-            return;
-        }
+            w->slot[i].peer < 0)
+            return i;
+    return -1;
 }
 
 static void connected(struct world *w, unsigned conn)
@@ -317,8 +331,10 @@ static void place_accepted(struct world *w, const struct step *st,
     struct slot *s = &w->slot[st->other];
 
     out->extra = who_is(w, &conn->name, conn->name_len);
+    conn->peer = peer_of(w, out->extra, conn->place, st->slot);
     vacate(w, s);
-    find_peer(w, conn, &conn->name, conn->name_len, st->slot);
+    if (conn->peer == st->other) /* which has just gone */
+        conn->peer = -1;
     *s = *conn;
     s->name_len = 0;
     slot_empty(conn);
@@ -366,8 +382,10 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
     s->target = st->to == TO_SLOT ? st->other : -1;
     rc = w->performer->api->connect(s, st->wait, (struct sockaddr *)&sa, len);
     if (rc == 0 && s->type == SOCK_DGRAM)
-        s->peer = s->target;
-    if (is_inet(s))
+        s->peer = st->to == TO_SLOT     ? st->other
+                  : st->to == TO_UNSPEC ? -1
+                                        : PEER_UNKNOWN;
+    if (is_inet(s) && rc != -ECANCELED) /* or it may be closed already */
         note_name(s);
     return rc;
 }
@@ -376,22 +394,50 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
 
 #define UNTOUCHED 0xa5
 
+/* Whether the partner sends to this socket: then how much it can send, and when
+ * it goes on, depends on every byte that is taken, and at which moment. */
+static bool is_sent_to(const struct world *w, const struct slot *s)
+{
+    const struct step *st;
+    int to;
+
+    if (w->pending < 0)
+        return false;
+    st = &w->program->step[w->pending];
+    if (st->op != OP_SEND && st->op != OP_SENDALL && st->op != OP_SENDTO)
+        return false;
+    to = st->op == OP_SENDTO && w->slot[st->slot].type == SOCK_DGRAM
+             ? st->other
+             : w->slot[st->slot].peer;
+    return to >= 0 && &w->slot[to] == s;
+}
+
 static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
                        char *buf, struct outcome *out)
 {
     struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof sa;
+    socklen_t alen = sizeof sa;
+    size_t len = st->len;
+    int flags = st->flags;
     ssize_t n;
 
+    if ((flags & MSG_OOB) && is_tcp(s))
+        s->urgent_taken = true;
+    if ((flags & MSG_PEEK) && s->urgent_taken)
+        flags &= ~MSG_WAITALL;
+    if (!st->partner && s->type == SOCK_STREAM && is_sent_to(w, s))
+        flags |= MSG_PEEK;
+    if (len == 0 && (flags & MSG_PEEK) && s->urgent && !is_inet(s))
+        flags &= ~MSG_PEEK;
     memset(buf, UNTOUCHED, st->len);
     if (st->op == OP_RECV)
-        n = w->performer->api->recv(s, st->wait, buf, st->len, st->flags);
+        n = w->performer->api->recv(s, st->wait, buf, len, flags);
     else
-        n = w->performer->api->recvfrom(s, st->wait, buf, st->len, st->flags,
-                                        &sa, &len);
+        n = w->performer->api->recvfrom(s, st->wait, buf, len, flags, &sa,
+                                        &alen);
     out->sum = sum_of(buf, st->len, SUM_START);
     if (n >= 0 && st->op == OP_RECVFROM)
-        out->extra = who_is(w, &sa, len);
+        out->extra = who_is(w, &sa, alen);
     return n;
 }
 
@@ -412,10 +458,18 @@ static ssize_t send_by(struct world *w, struct slot *s, const struct step *st,
                        alen);
 }
 
-static size_t within_budget(struct slot *s, size_t len)
+/* The buffer of a Unix stream empties while the partner receives: a send that
+ * fits only in part would depend on that. */
+#define UNIX_ACT 2000
+
+static size_t within_budget(struct world *w, struct slot *s, size_t len,
+                            bool act)
 {
     if (!is_tcp(s))
-        return len;
+        return act && w->pending >= 0 && s->type == SOCK_STREAM &&
+                       len > UNIX_ACT
+                   ? UNIX_ACT
+                   : len;
     len = len < TCP_PIECE ? len : TCP_PIECE;
     len = len < s->budget ? len : s->budget;
     s->budget -= (uint32_t)len;
@@ -434,7 +488,7 @@ static void note_urgent(struct world *w, struct slot *s, int flags)
 static ssize_t do_send(struct world *w, struct slot *s, const struct step *st,
                        unsigned index, char *buf)
 {
-    size_t len = within_budget(s, st->len);
+    size_t len = within_budget(w, s, st->len, !st->partner);
     int to =
         st->op == OP_SENDTO ? (st->to == TO_SLOT ? st->other : -1) : s->peer;
     uint32_t held = 0;
@@ -503,24 +557,76 @@ static ssize_t do_fill(struct world *w, struct slot *s, const struct step *st,
     return n == -EAGAIN || n > 0 ? sum : n;
 }
 
+struct drain {
+    uint32_t sum;
+    ssize_t bytes;
+};
+
+/* Receives until it would have to wait, at most `most` bytes; what ended it: 0
+ * or a negative code. Records are counted whole, though they may be cut. */
+static ssize_t drain(struct world *w, struct slot *s, const struct step *st,
+                     char *buf, ssize_t most, struct drain *d)
+{
+    bool stream = s->type == SOCK_STREAM;
+    ssize_t n;
+
+    do {
+        size_t len = st->len;
+
+        if (stream && (size_t)(most - d->bytes) < len)
+            len = (size_t)(most - d->bytes);
+        n = w->performer->api->recv(s, AT_ONCE, buf, len,
+                                    stream ? 0 : MSG_TRUNC);
+        if (n > 0)
+            d->sum = sum_of(buf, (size_t)n < len ? (size_t)n : len, d->sum);
+        d->bytes += n > 0 ? n : 0;
+    } while (n > 0 && d->bytes < most);
+    return n > 0 ? 0 : n;
+}
+
+static void begin_to_look(struct world *w);
+static bool rests(struct world *w, struct rest *rest, const struct rest *lead);
+
+/* Takes everything until the partner, which sends it, is done or can't go on
+ * for another reason. */
+static ssize_t drain_partner(struct world *w, struct slot *s,
+                             const struct step *st, char *buf,
+                             struct outcome *out, struct drain *d)
+{
+    unsigned index = (unsigned)(st - w->program->step);
+    const struct rest *lead = w->lead ? &w->lead->step[index].after : NULL;
+    int64_t until = now_ns() + rest_ns;
+    unsigned turn = 0;
+    ssize_t end;
+
+    begin_to_look(w);
+    for (;;) {
+        ssize_t before = d->bytes;
+        bool rest = rests(w, &out->after, lead);
+
+        end = drain(w, s, st, buf, SSIZE_MAX, d);
+        if (end != -EAGAIN || (rest && d->bytes == before))
+            return end;
+        if (d->bytes != before)
+            begin_to_look(w);
+        if (now_ns() > until)
+            break;
+        w->performer->flows->pause(turn++);
+    }
+    out->after.late = true;
+    return end;
+}
+
 static ssize_t do_drain(struct world *w, struct slot *s, const struct step *st,
                         char *buf, struct outcome *out)
 {
-    ssize_t sum = 0, n;
-    uint32_t check = SUM_START;
+    struct drain d = {.sum = SUM_START};
+    ssize_t end = is_sent_to(w, s) ? drain_partner(w, s, st, buf, out, &d)
+                                   : drain(w, s, st, buf, st->value, &d);
 
-    do {
-        size_t left = (size_t)(st->value - sum);
-
-        n = w->performer->api->recv(s, AT_ONCE, buf,
-                                    left < st->len ? left : st->len, 0);
-        if (n > 0)
-            check = sum_of(buf, (size_t)n, check);
-        sum += n > 0 ? n : 0;
-    } while (n > 0 && sum < st->value);
-    out->sum = check;
-    out->extra = (uint32_t)n; /* 0: the end; or why it ended */
-    return sum;
+    out->sum = d.sum;
+    out->extra = (uint32_t)end;
+    return d.bytes;
 }
 
 struct flood {
@@ -575,6 +681,7 @@ static ssize_t do_flood(struct world *w, struct slot *s, const struct step *st,
         return -EOPNOTSUPP;
     fill(w->partner_buf, st->len, w->program, index);
     atomic_store(&w->done, false);
+    s->in_flood = true;
     w->performer->flows->begin(w, flood_sends, &f);
     while (got < st->len) {
         n = w->performer->api->recv(&w->slot[s->peer], FAR, buf, st->len - got,
@@ -585,6 +692,7 @@ static ssize_t do_flood(struct world *w, struct slot *s, const struct step *st,
         got += (size_t)n;
     }
     w->performer->flows->join(w);
+    s->in_flood = false;
     out->sum = check;
     out->extra = (uint32_t)f.rc;
     return n < 0 ? n : (ssize_t)got;
@@ -684,17 +792,13 @@ static bool ends_pending(struct world *w, const struct slot *s, enum end end)
 static int do_close(struct world *w, struct slot *s, bool reset)
 {
     struct linger hard = {.l_onoff = 1};
-    unsigned i = (unsigned)(s - w->slot);
     int rc;
 
     if (s->fd < 0)
         return 0;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    if (s->peer >= 0 && w->slot[s->peer].peer == (int)i) {
-        w->slot[s->peer].peer_closed = true;
-        w->slot[s->peer].sent_at_close = tcp_sent(&w->slot[s->peer]);
-    }
+    note_going(w, s);
     s->interrupted = true; /* who waits does not wait again */
     if (ends_pending(w, s, END_CLOSE))
         return 0;
@@ -819,6 +923,21 @@ static void look_at(struct world *w, struct rest *rest)
         rest->outq = -1;
 }
 
+/* libc's partner that sleeps between two attempts waits only if it has made
+ * some since the last act. */
+static bool has_tried(struct world *w)
+{
+    const struct slot *s = &w->slot[w->program->step[w->pending].slot];
+
+    return !atomic_load(&s->naps) ||
+           atomic_load(&s->attempts) - w->attempts_before >= 2;
+}
+
+static void begin_to_look(struct world *w)
+{
+    w->attempts_before = w->slot[w->program->step[w->pending].slot].attempts;
+}
+
 /* Whether the partner has come to rest: for the leader where it does not move
  * any more, for the others where the leader's was. */
 static bool rests(struct world *w, struct rest *rest, const struct rest *lead)
@@ -827,7 +946,7 @@ static bool rests(struct world *w, struct rest *rest, const struct rest *lead)
 
     look_at(w, rest);
     if (!lead)
-        return rest->done || blocked;
+        return rest->done || (blocked && has_tried(w));
     if (lead->done || rest->done)
         return rest->done;
     return blocked && rest->inq == lead->inq && rest->outq == lead->outq;
@@ -841,6 +960,7 @@ static void come_to_rest(struct world *w, struct rest *rest,
     int64_t until = now_ns() + rest_ns;
     unsigned turn = 0;
 
+    begin_to_look(w);
     while (!rests(w, rest, lead)) {
         if (now_ns() > until) {
             rest->late = true;
@@ -1012,6 +1132,7 @@ void run_program(struct world *w, const struct program *p,
         look_at_what_is_left(w, &w->slot[i], &record->left[i]);
     for (i = 0; i < SLOTS; i++)
         end_slot(w, &w->slot[i]);
+    w->program = NULL;
 }
 
 void world_init(struct world *w, const struct performer *performer,

@@ -143,6 +143,13 @@ static void push(struct slot *s)
     s->corked = false;
 }
 
+static void give_up(const struct world *w)
+{
+    if (atomic_fetch_add(&unsettled, 1) == 0)
+        fprintf(stderr, "differ: seed %llu, step %u: loopback is slow\n",
+                (unsigned long long)w->program->seed, atomic_load(&w->now));
+}
+
 static void wait_until(struct world *w,
                        bool (*settled)(const struct world *w, unsigned i),
                        unsigned i)
@@ -152,7 +159,7 @@ static void wait_until(struct world *w,
 
     while (!settled(w, i)) {
         if (now_ns() > until) {
-            atomic_fetch_add(&unsettled, 1);
+            give_up(w);
             return;
         }
         w->performer->flows->pause(turn++);
@@ -203,7 +210,7 @@ static bool is_for(const struct world *w, const struct slot *from, int to)
     const struct slot *s = &w->slot[to];
 
     return s->fd >= 0 && is_udp(s) && s->place == from->place &&
-           (s->peer < 0 || &w->slot[s->peer] == from);
+           (s->peer == -1 || (s->peer >= 0 && &w->slot[s->peer] == from));
 }
 
 void settle_udp(struct world *w, struct slot *from, int to, uint32_t held)
@@ -218,12 +225,12 @@ void settle_udp(struct world *w, struct slot *from, int to, uint32_t held)
         if (to >= 0 && is_for(w, from, to)) {
             if (udp_held(&w->slot[to]) != held)
                 return;
-        } else if (from->peer < 0 || has_error(from)) {
+        } else if (from->peer == -1 || has_error(from)) {
             return;
         }
         if (now_ns() > until)
             break;
         w->performer->flows->pause(turn++);
     }
-    atomic_fetch_add(&unsettled, 1);
+    give_up(w);
 }
