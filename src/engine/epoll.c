@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/valgrind.h"
 #include "engine/engine.h"
 
 /* Events fetched by one system call, at most. */
@@ -305,6 +306,8 @@ struct krait__engine *krait__epoll_new(int *code)
     }
     e->engine = epoll_engine;
     e->wake_fd = -1;
+    /* Valgrind (3.19) lacks it too, and says so on stderr. */
+    e->coarse = krait__in_valgrind();
     e->set = epoll_create1(EPOLL_CLOEXEC);
     if (e->set >= 0)
         e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
