@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_engine.c - one contract, engine.h's, and each engine held to it: every
- * test runs on epoll and on io_uring, except for those of whole transfers,
- * which epoll doesn't take.
+ * test runs on epoll and on io_uring; then what only one of them does.
  *
  * It calls the engines themselves, with bare fds: no fibers, no sockets of
  * Krait's.
@@ -130,15 +129,15 @@ static void begin(void)
     engine = make_engine(&code);
     told = 0;
     if (!engine && !is_epoll() && (code == -ENOSYS || code == -EPERM))
-        skip_because("there is no io_uring here, or not for us");
+        skip_because(under_valgrind() ? "Valgrind can't sleep in io_uring"
+                                      : "there is no io_uring here, or not "
+                                        "for us");
     if (!engine)
         fail_msg("no engine: %d", code);
 }
 
 static void begin_transfers(void)
 {
-    if (is_epoll())
-        skip();
     begin();
     assert_true(engine->takes & 1U << KRAIT__RECV);
     assert_true(engine->takes & 1U << KRAIT__SEND);
@@ -192,14 +191,14 @@ struct watcher {
     void (*act)(struct watcher *w);
     int fd;
     pthread_t target;
-    bool gave_up;
+    atomic_bool gave_up;
 };
 
 static void watch(void *arg)
 {
     struct watcher *w = (struct watcher *)arg;
 
-    w->gave_up = !wait_for(is_blocked, &w->main);
+    atomic_store(&w->gave_up, !wait_for(is_blocked, &w->main));
     w->act(w);
 }
 
@@ -284,7 +283,7 @@ static void test_a_sleeping_wait_ends_with_what_comes(void **state)
     assert_int_equal(submit_poll(&j, fd[0], POLLIN), 0);
     w = when_asleep(act_send, fd[1]);
     assert_int_equal(result_of(&j), POLLIN);
-    assert_false(w->gave_up);
+    assert_false(atomic_load(&w->gave_up));
     end();
 }
 
@@ -588,7 +587,7 @@ static void test_a_thread_wakes_a_sleeping_wait(void **state)
          * seen it asleep. */
         while (!atomic_load(&own__.tasks[i]->done))
             wait_until(krait__deadline(MS), BUDGET);
-        assert_false(w->gave_up);
+        assert_false(atomic_load(&w->gave_up));
     }
     end();
 }
@@ -632,6 +631,12 @@ static void handle(void (*handler)(int))
     assert_int_equal(sigaction(SIGUSR1, &how, NULL), 0);
 }
 
+static bool second_signal_came(void *unused)
+{
+    (void)unused;
+    return atomic_load(&signals) == 2;
+}
+
 static void test_a_signal_handler_wakes(void **state)
 {
     int n;
@@ -643,10 +648,11 @@ static void test_a_signal_handler_wakes(void **state)
     assert_int_equal(wait_until(KRAIT__NEVER, BUDGET), 0);
     when_asleep(act_signal, -1);
     n = wait_until(KRAIT__NEVER, BUDGET);
+    /* ThreadSanitizer runs the handler late, in some call that it knows. */
+    assert_true(wait_for(second_signal_came, NULL));
     /* The wake is not lost where the signal was the first to end the wait. */
     if (n == -EINTR)
         assert_int_equal(wait_until(KRAIT__NEVER, BUDGET), 0);
-    assert_int_equal(atomic_load(&signals), 2);
     handle(SIG_DFL);
     end();
 }
@@ -806,6 +812,33 @@ static void test_thousands_wait(void **state)
     end();
 }
 
+static void test_thousands_are_ready_at_once(void **state)
+{
+    enum { ALL = 10000 };
+    struct job *jobs;
+    int fd[2];
+
+    (void)state;
+    begin();
+    run_what_is_ready();
+    raw_pair(fd);
+    jobs = (struct job *)own_block(ALL * sizeof *jobs);
+    /* More than a ring holds of completions. */
+    for (size_t i = 0; i < ALL; i++)
+        assert_int_equal(submit_poll(&jobs[i], fd[0], POLLOUT), 0);
+    engine->wake(engine);
+    while (told < ALL)
+        wait_until(KRAIT__NEVER, BUDGET);
+    for (size_t i = 0; i < ALL; i++) {
+        assert_int_equal(jobs[i].done, 1);
+        assert_int_equal(jobs[i].op.res, POLLOUT);
+    }
+    run_what_is_ready();
+    engine->wake(engine);
+    assert_int_equal(wait_until(KRAIT__NEVER, BUDGET), 0);
+    end();
+}
+
 /* --- forks, and what the system refuses --------------------------------- */
 
 static void expect_exit(pid_t pid)
@@ -868,8 +901,6 @@ static void test_a_refused_io_uring_says_so(void **state)
     static const int errors[] = {EPERM, ENOSYS};
 
     (void)state;
-    if (is_epoll())
-        skip();
     begin();
     end();
     for (size_t i = 0; i < COUNT(errors); i++) {
@@ -917,8 +948,6 @@ static int wait_coarsely(int error)
 static void test_epoll_waits_on_old_kernels(void **state)
 {
     (void)state;
-    if (!is_epoll())
-        skip();
 #ifdef SYS_epoll_pwait2
     for (int i = 0; i < 2; i++) {
         pid_t pid = fork();
@@ -1120,11 +1149,13 @@ static void send_pieces(void *arg)
 
 static void cancels_lose_nothing(int fd[2], int flags)
 {
-    struct sender s = {.fd = fd[1], .len = 60000};
+    struct sender *s = (struct sender *)own_block(sizeof *s);
     size_t at = 0;
 
-    s.block = patterned(s.len);
-    start(send_pieces, &s);
+    s->fd = fd[1];
+    s->len = 60000;
+    s->block = patterned(s->len);
+    start(send_pieces, s);
     for (unsigned turn = 0;; turn++) {
         unsigned char buf[5];
         struct job j = {.op.flags = flags};
@@ -1143,7 +1174,7 @@ static void cancels_lose_nothing(int fd[2], int flags)
         for (ssize_t i = 0; i < n; i++, at++)
             assert_int_equal(buf[i], pattern(at));
     }
-    assert_int_equal(at, s.len);
+    assert_int_equal(at, s->len);
 }
 
 static void test_a_cancelled_receive_loses_no_byte(void **state)
@@ -1163,7 +1194,7 @@ static void test_a_cancelled_receive_loses_no_byte(void **state)
 
 /* ------------------------------------------------------------------------ */
 
-static const struct test tests[] = {
+static const struct test contract[] = {
     {TEST(test_what_is_ready_is_done_at_once), ONCE},
     {TEST(test_what_becomes_ready_is_done_then), ONCE},
     {TEST(test_a_sleeping_wait_ends_with_what_comes), ONCE},
@@ -1188,9 +1219,16 @@ static const struct test tests[] = {
     {TEST(test_a_reused_number_is_another_fd), ONCE},
     {TEST(test_a_closed_fd_leaves_nothing), ONCE},
     {TEST(test_thousands_wait), ONCE},
+    {TEST(test_thousands_are_ready_at_once), ONCE},
     {TEST(test_a_child_abandons_and_the_parent_goes_on), ONCE},
-    {TEST(test_a_refused_io_uring_says_so), ONCE},
+};
+
+static const struct test of_epoll[] = {
     {TEST(test_epoll_waits_on_old_kernels), ONCE},
+};
+
+static const struct test of_uring[] = {
+    {TEST(test_a_refused_io_uring_says_so), ONCE},
     {TEST(test_bytes_come_into_the_callers_buffer), ONCE},
     {TEST(test_a_reset_is_the_receivers_error), ONCE},
     {TEST(test_a_send_waits_for_room), ONCE},
@@ -1199,14 +1237,25 @@ static const struct test tests[] = {
     {TEST(test_a_cancelled_receive_loses_no_byte), ONCE},
 };
 
+/* One group of tests on one engine. True: some have failed. */
+static bool failed(int argc, char **argv, const char *name,
+                   const struct test *tests, size_t count)
+{
+    int rc;
+
+    make_engine = strstr(name, "epoll") ? krait__epoll_new : krait__uring_new;
+    skipped__ = 0;
+    rc = run_all(argc, argv, name, tests, count);
+    return rc != 0 && rc != 77;
+}
+
 int main(int argc, char **argv)
 {
-    int failed;
+    bool bad = false;
 
-    make_engine = krait__epoll_new;
-    failed = run_all(argc, argv, "engine: epoll", tests, COUNT(tests));
-    make_engine = krait__uring_new;
-    skipped__ = 0;
-    failed += run_all(argc, argv, "engine: io_uring", tests, COUNT(tests)) % 77;
-    return failed;
+    bad |= failed(argc, argv, "epoll", contract, COUNT(contract));
+    bad |= failed(argc, argv, "epoll alone", of_epoll, COUNT(of_epoll));
+    bad |= failed(argc, argv, "io_uring", contract, COUNT(contract));
+    bad |= failed(argc, argv, "io_uring alone", of_uring, COUNT(of_uring));
+    return bad;
 }
