@@ -25,7 +25,7 @@ static inline int fewer(int n)
     return under_valgrind() ? (n + 49) / 50 : UNDER_TSAN ? (n + 9) / 10 : n;
 }
 
-/* --- what fibers see ------------------------------------------------------ */
+/* --- what fibers see ----------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -76,7 +76,7 @@ static inline void assert_all_was_so(void)
         fail_msg("%s", first);
 }
 
-/* --- run-times ------------------------------------------------------------ */
+/* --- run-times ----------------------------------------------------------- */
 
 struct setting {
     const char *name;
@@ -139,7 +139,7 @@ static inline int run_fibers(void **state, int (*body)(void *arg), void *arg)
     return run_with_options(body, arg, &o);
 }
 
-/* --- in fibers ------------------------------------------------------------ */
+/* --- in fibers ----------------------------------------------------------- */
 
 /* On that worker; the caller's where there are not so many. */
 static inline krait_fiber *spawn_at(int worker, int (*fn)(void *), void *arg)
@@ -190,7 +190,7 @@ static inline int joined(krait_fiber *f)
     return see(f && krait_join(f, &result) == 0) ? result : -1;
 }
 
-/* --- running ---------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------- */
 
 struct fiber_test {
     const char *name;

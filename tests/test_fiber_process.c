@@ -30,7 +30,7 @@
 #define UNDER_ASAN 0
 #endif
 
-/* --- children ------------------------------------------------------------- */
+/* --- children ------------------------------------------------------------ */
 
 /* In a child: says what is not so, and leaves. */
 #define need(good) need_that((good), #good, __LINE__)
@@ -123,7 +123,7 @@ static int run_in(const struct setting *setting, int (*body)(void *), void *arg)
     return run_options(body, arg, &o);
 }
 
-/* --- stacks that overflow --------------------------------------------------- */
+/* --- stacks that overflow ------------------------------------------------ */
 
 static void needs_plain_faults(void)
 {
@@ -363,7 +363,7 @@ static void test_sigsegv_is_as_it_was_afterwards(void **state)
     check_child(state, handle_in_turn);
 }
 
-/* --- stacks that do not ------------------------------------------------------- */
+/* --- stacks that do not -------------------------------------------------- */
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -429,7 +429,7 @@ static void test_the_default_stack_is_large_enough(void **state)
     assert_works(run_fibers(state, use_default_stacks, NULL));
 }
 
-/* --- the watchdog --------------------------------------------------------------- */
+/* --- the watchdog -------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -524,7 +524,7 @@ static void test_the_watchdog_names_who_computes(void **state)
     check_child(state, watch_fibers);
 }
 
-/* --- forks ------------------------------------------------------------------------ */
+/* --- forks --------------------------------------------------------------- */
 
 static int read_forever(void *sock)
 {
@@ -729,7 +729,7 @@ static void test_a_thread_beside_the_run_time_forks(void **state)
     check_child(state, fork_a_thread);
 }
 
-/* --- exits -------------------------------------------------------------------------- */
+/* --- exits --------------------------------------------------------------- */
 
 static int exit_fds[2];
 
@@ -829,7 +829,7 @@ static void test_exit_in_a_fiber_flushes_without_parking(void **state)
     munmap(shared, sizeof *shared);
 }
 
-/* --- what the kernel refuses ------------------------------------------------------------ */
+/* --- what the kernel refuses --------------------------------------------- */
 
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425 /* on every architecture but alpha */

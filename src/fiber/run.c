@@ -169,7 +169,8 @@ static void say_why(struct krait__worker *w, const char *what, int code)
              code ? krait__strerror(-code, words, sizeof words) : "");
 }
 
-/* By the kernel (none, io_uring_disabled), a filter of system calls, SELinux. */
+/* By the kernel (none, io_uring_disabled), a filter of system calls,
+ * SELinux. */
 static bool is_refusal(int code)
 {
     return code == -ENOSYS || code == -EPERM || code == -EACCES;

@@ -374,12 +374,12 @@ void show_program(FILE *out, const struct program *p,
                   const struct performer *performers, unsigned count,
                   const struct record *records);
 
-/* --- wrong on purpose ----------------------------------------------------- */
+/* --- wrong on purpose ---------------------------------------------------- */
 
 /* An api that is Krait's but for one fault; NULL: there are no more. */
 const struct api *mutant_api(unsigned number, const char **what);
 
-/* --- what is reached -------------------------------------------------------- */
+/* --- what is reached ----------------------------------------------------- */
 
 struct census;
 struct census *census_new(void); /* shared between processes */

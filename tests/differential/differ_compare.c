@@ -20,7 +20,7 @@
 
 #include "differ.h"
 
-/* --- names ------------------------------------------------------------------ */
+/* --- names --------------------------------------------------------------- */
 
 static const char *const op_names[OPS] = {
     [OP_SOCKET] = "socket",       [OP_PAIR] = "socketpair",
@@ -193,7 +193,7 @@ static const char *outcome_text(const struct outcome *out, char *buf,
     return buf;
 }
 
-/* --- differences ---------------------------------------------------------- */
+/* --- differences --------------------------------------------------------- */
 
 /* The one place for what is known to differ:
  *
@@ -272,7 +272,7 @@ bool differs(const struct program *p, const struct record *lead,
     return false;
 }
 
-/* --- a program, printed ----------------------------------------------------- */
+/* --- a program, printed -------------------------------------------------- */
 
 static void show_left(FILE *out, const struct performer *performers,
                       unsigned count, const struct record *records)

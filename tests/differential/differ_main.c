@@ -38,7 +38,7 @@ enum { BATCH = 64, JOBS_MAX = 64 };
  * of 60 s are meant never to pass. */
 #define WATCHDOG_SECONDS 50
 
-/* --- performers --------------------------------------------------------------- */
+/* --- performers ---------------------------------------------------------- */
 
 enum { LIBC, THREAD, EPOLL, URING, PERFORMERS };
 
@@ -59,7 +59,7 @@ static struct {
 
 static struct census *census;
 
-/* --- the watchdog ----------------------------------------------------------- */
+/* --- the watchdog -------------------------------------------------------- */
 
 static struct world *watched[WATCHED];
 static char folder[] = "/tmp/krait-differ-XXXXXX";
@@ -163,7 +163,7 @@ static void tear_down(struct batch *b)
     threads_free(b->threads);
 }
 
-/* --- a batch --------------------------------------------------------------- */
+/* --- a batch ------------------------------------------------------------- */
 
 static bool run_fibers(struct batch *b, unsigned performer)
 {
@@ -225,7 +225,7 @@ static const char *difference(const struct batch *b, unsigned i)
     return NULL;
 }
 
-/* --- shrinking --------------------------------------------------------------- */
+/* --- shrinking ----------------------------------------------------------- */
 
 /* Runs `fn` in a process of its own; its status. */
 static int in_a_child(int (*fn)(void *arg), void *arg)
@@ -325,7 +325,7 @@ static int complain(const struct program *found, const char *what)
     return 1;
 }
 
-/* --- a share of the seeds --------------------------------------------------- */
+/* --- a share of the seeds ------------------------------------------------ */
 
 struct share {
     uint64_t first, end, stride;
@@ -416,7 +416,7 @@ static int run_all(void)
     return rc;
 }
 
-/* --- wrong on purpose --------------------------------------------------------- */
+/* --- wrong on purpose ---------------------------------------------------- */
 
 static int run_mutants(void)
 {
@@ -437,7 +437,7 @@ static int run_mutants(void)
     return rc;
 }
 
-/* --- the command line ----------------------------------------------------- */
+/* --- the command line ---------------------------------------------------- */
 
 static int usage(void)
 {

@@ -118,7 +118,7 @@ static uint32_t who_is(struct world *w, const struct sockaddr_storage *sa,
     return 3;
 }
 
-/* --- addresses that nobody answers at --------------------------------------- */
+/* --- addresses that nobody answers at ------------------------------------ */
 
 static struct {
     struct sockaddr_storage sa;
@@ -390,7 +390,7 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
     return rc;
 }
 
-/* --- transfers ------------------------------------------------------------ */
+/* --- transfers ----------------------------------------------------------- */
 
 #define UNTOUCHED 0xa5
 
@@ -537,7 +537,7 @@ static ssize_t do_fds(struct world *w, struct slot *s, const struct step *st,
     return n < 0 ? -errno : n;
 }
 
-/* --- many at a time ---------------------------------------------------------- */
+/* --- many at a time ------------------------------------------------------ */
 
 /* Unix sockets only: how much goes into TCP's buffers is a matter of timing,
  * and UDP's never say that they are full. */
@@ -698,7 +698,7 @@ static ssize_t do_flood(struct world *w, struct slot *s, const struct step *st,
     return n < 0 ? n : (ssize_t)got;
 }
 
-/* --- options ---------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -776,7 +776,7 @@ static int do_poll(struct world *w, struct slot *s)
     return events;
 }
 
-/* --- ends ------------------------------------------------------------------ */
+/* --- ends ---------------------------------------------------------------- */
 
 static void end_pending(struct world *w, enum end end);
 
@@ -816,7 +816,7 @@ static int do_interrupt(struct world *w, struct slot *s)
     return w->performer->api->interrupt(s);
 }
 
-/* --- one step ---------------------------------------------------------------- */
+/* --- one step ------------------------------------------------------------ */
 
 static int64_t perform(struct world *w, unsigned index, char *buf,
                        struct outcome *out, struct slot *conn)
@@ -893,7 +893,7 @@ static void step_of_main(struct world *w, unsigned index)
     settle(w);
 }
 
-/* --- the partner ----------------------------------------------------------- */
+/* --- the partner --------------------------------------------------------- */
 
 static void partner_main(void *arg)
 {
@@ -1038,7 +1038,7 @@ static unsigned with_acts(struct world *w, unsigned index)
     return i;
 }
 
-/* --- what is left ------------------------------------------------------------ */
+/* --- what is left -------------------------------------------------------- */
 
 static void count_connections(struct slot *s, struct left *left)
 {
