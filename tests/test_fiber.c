@@ -1237,7 +1237,7 @@ static int sleep_together(void *unused)
     int n = fewer(10000), woken = 0;
     struct sleeper *s = calloc((size_t)n, sizeof *s);
     int *order = calloc((size_t)n, sizeof *order);
-    krait_fiber **f = calloc((size_t)n, sizeof *f);
+    krait_fiber **f = calloc((size_t)n, sizeof(krait_fiber *)); /* NOLINT */
     krait_sem sem = KRAIT_SEM_INIT(0);
     unsigned seed = 4711;
 

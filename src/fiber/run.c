@@ -121,26 +121,27 @@ static int count_cpus(void)
 }
 
 /* The environment goes before the options. */
-static int engine_asked_for(krait_run_options *o, const char **by)
+static int ask_environment(struct krait__runtime *rt)
 {
-    const char *word = getenv("KRAIT_ENGINE");
+    /* Before there is a second thread of ours. */
+    const char *word = getenv("KRAIT_ENGINE"); /* NOLINT(concurrency-*) */
 
-    *by = "asked for by krait_run's options";
+    rt->asked_by = "asked for by krait_run's options";
     if (!word || !*word)
         return 0;
-    *by = "asked for by KRAIT_ENGINE";
+    rt->asked_by = "asked for by KRAIT_ENGINE";
     if (strcmp(word, "epoll") == 0)
-        o->engine = KRAIT_ENGINE_EPOLL;
+        rt->opt.engine = KRAIT_ENGINE_EPOLL;
     else if (strcmp(word, "uring") == 0)
-        o->engine = KRAIT_ENGINE_URING;
+        rt->opt.engine = KRAIT_ENGINE_URING;
     else
         return -EINVAL;
     return 0;
 }
 
-static int check_options(krait_run_options *o, const char **why)
+static int check_options(struct krait__runtime *rt, const char **why)
 {
-    const char *by;
+    krait_run_options *o = &rt->opt;
     int64_t ns;
 
     *why = "an option is out of its range";
@@ -153,7 +154,7 @@ static int check_options(krait_run_options *o, const char **why)
     if (o->stack_size == 0)
         o->stack_size = KRAIT_STACK_SIZE * FRAMES;
     *why = "KRAIT_ENGINE is \"epoll\" or \"uring\"";
-    if (engine_asked_for(o, &by) < 0)
+    if (ask_environment(rt) < 0)
         return -EINVAL;
     *why = NULL;
     return 0;
@@ -178,23 +179,20 @@ static bool is_refusal(int code)
 
 static int choose_engine(struct krait__worker *w)
 {
-    krait_run_options o = w->runtime->opt;
-    const char *by;
+    const struct krait__runtime *rt = w->runtime;
+    enum krait_engine wanted = rt->opt.engine;
     int code = 0;
 
-    engine_asked_for(&o, &by);
-    if (o.engine != KRAIT_ENGINE_EPOLL) {
+    say_why(w, rt->asked_by, 0);
+    if (wanted == KRAIT_ENGINE_DEFAULT)
+        say_why(w, "the kernel has it", 0);
+    if (wanted != KRAIT_ENGINE_EPOLL)
         w->engine = krait__uring_new(&code);
-        say_why(w, o.engine == KRAIT_ENGINE_URING ? by : "the kernel has it",
-                0);
-    }
     if (w->engine)
         return 0;
-    if (o.engine == KRAIT_ENGINE_URING)
+    if (wanted == KRAIT_ENGINE_URING)
         return is_refusal(code) ? -ENOTSUP : code;
-    if (o.engine == KRAIT_ENGINE_EPOLL)
-        say_why(w, by, 0);
-    else
+    if (wanted == KRAIT_ENGINE_DEFAULT)
         say_why(w, "io_uring can't be had here", code);
     w->engine = krait__epoll_new(&code);
     return w->engine ? 0 : code;
@@ -413,7 +411,7 @@ int krait_run_sized(int (*main)(void *arg), void *arg,
     watch_exit();
     rc = krait__options(&rt.opt, sizeof rt.opt, options, size);
     if (rc == 0)
-        rc = main ? check_options(&rt.opt, &why) : -EINVAL;
+        rc = main ? check_options(&rt, &why) : -EINVAL;
     if (rc == 0)
         rc = run_with(&rt);
     atomic_store(&running, false);

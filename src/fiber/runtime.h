@@ -76,6 +76,8 @@ struct krait__counts {
     _Atomic uint64_t waiting_for[KRAIT_WAIT_KINDS];
 };
 
+/* What others write has a cache line of its own. */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct krait__worker {
     struct krait__runtime *runtime;
     int number; /* 1, 2, ... */
@@ -108,6 +110,7 @@ struct krait__runtime {
     struct krait__worker *workers;
     struct krait__stacks *stacks;
     krait_run_options opt; /* with the defaults filled in */
+    const char *asked_by;  /* who chose the engine, where somebody did */
     int (*main)(void *arg);
     void *arg;
     int result;
