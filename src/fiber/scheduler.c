@@ -155,19 +155,23 @@ static void empty_inbox(struct krait__worker *w)
 static void bury(struct krait__worker *w, struct krait_fiber *f)
 {
     struct krait__runtime *rt = w->runtime;
+    bool last;
 
     krait__context_end(&f->context);
     krait__timer_remove(&w->timers, &f->timer);
     krait__list_remove(&f->all_node);
     krait__flow_end(&f->flow);
     krait__count(&w->counts.ended, 1);
+    /* Before anybody hears of it: who has joined a fiber finds it counted no
+     * more. The run-time stays until this worker has left its loop. */
+    last = atomic_fetch_sub(&rt->alive, 1) == 1 && atomic_load(&rt->ending);
     krait__lock(&f->lock);
     f->ended = true;
     if (f->joiner)
         krait__unpark(f->joiner);
     krait__unlock(&f->lock);
     krait__fiber_drop(f);
-    if (atomic_fetch_sub(&rt->alive, 1) != 1 || !atomic_load(&rt->ending))
+    if (!last)
         return;
     atomic_store(&rt->finished, true);
     for (int i = 0; i < rt->nworkers; i++)

@@ -30,7 +30,7 @@
 
 /* How long a helper waits for another job: longer than the pauses in a burst of
  * them, too short for anybody to wonder at threads that do nothing. */
-#define IDLE (300 * KRAIT__NS_PER_MS)
+#define IDLE (50 * KRAIT__NS_PER_MS)
 
 enum { QUEUED, RUNS, LEFT_BEHIND, HAS_RUN };
 
