@@ -62,7 +62,8 @@ enum {
     STARTED = 1,   /* the kernel has it, or will have at the next call */
     CANCELLED = 2, /* somebody wants it to end */
     STAND_IN = 4,  /* it is a poll that the kernel has, and no transfer */
-    PUT_OFF = 8    /* it, or its cancellation, waits for room in the ring */
+    PUT_OFF = 8,   /* it, or its cancellation, waits for room in the ring */
+    ENDING = 16    /* the kernel was asked to cancel it */
 };
 
 struct uring_engine {
@@ -71,7 +72,8 @@ struct uring_engine {
     int wake_fd;
     bool armed; /* a poll of wake_fd is in the kernel */
     bool skips; /* the kernel can be silent about a success */
-    struct krait__node *put_off;
+    bool missed; /* a cancellation has not found its operation */
+    struct krait__node *put_off, *ending;
 };
 
 struct completion {
@@ -140,10 +142,13 @@ static void fill_cancel(struct uring_engine *e, struct io_uring_sqe *sqe,
 static void fill(struct uring_engine *e, struct io_uring_sqe *sqe,
                  struct krait__op *op)
 {
-    if (op->state & STARTED)
-        fill_cancel(e, sqe, op);
-    else
+    if (!(op->state & STARTED)) {
         fill_start(sqe, op);
+        return;
+    }
+    fill_cancel(e, sqe, op);
+    op->state |= ENDING;
+    krait__list_add(&e->ending, &op->node);
 }
 
 /* Starts the operation, or cancels it where it is started. */
@@ -159,10 +164,11 @@ static void push(struct uring_engine *e, struct krait__op *op)
     krait__list_add(&e->put_off, &op->node);
 }
 
-static void no_longer_put_off(struct krait__op *op)
+/* It is on one of the two lists. */
+static void take_off(struct krait__op *op)
 {
     krait__list_remove(&op->node);
-    op->state &= ~(unsigned)PUT_OFF;
+    op->state &= ~(unsigned)(PUT_OFF | ENDING);
 }
 
 static void push_put_off(struct uring_engine *e)
@@ -172,8 +178,28 @@ static void push_put_off(struct uring_engine *e)
     while (e->put_off && (sqe = room(e))) {
         struct krait__op *op = op_of(e->put_off);
 
-        no_longer_put_off(op);
+        take_off(op);
         fill(e, sqe, op);
+    }
+}
+
+/* A request that is on its way to one of the kernel's own threads is not found
+ * for a moment (Linux 6.18: a send whose socket has urgent data waiting goes
+ * there, for io_uring's poll takes that for a reason to try again); later it
+ * is. Which one it was is not told, so all are asked for again. */
+static void cancel_again(struct uring_engine *e)
+{
+    struct krait__node *all = e->ending;
+
+    e->missed = false;
+    e->ending = NULL;
+    if (all)
+        all->link = &all;
+    while (all) {
+        struct krait__op *op = op_of(all);
+
+        take_off(op);
+        push(e, op);
     }
 }
 
@@ -197,7 +223,7 @@ static void uring_cancel(struct krait__engine *engine, struct krait__op *op)
         push((struct uring_engine *)engine, op);
         return;
     }
-    no_longer_put_off(op);
+    take_off(op);
     op->res = -ECANCELED;
     op->done(op);
 }
@@ -269,6 +295,8 @@ static int take(struct uring_engine *e, const struct completion *c)
 
     if (c->user_data == WAKE)
         e->armed = c->flags & IORING_CQE_F_MORE;
+    if (c->user_data == NOBODY && res == -ENOENT)
+        e->missed = true;
     if (c->user_data == WAKE || c->user_data == NOBODY)
         return 0;
     op = (struct krait__op *)(uintptr_t)c->user_data;
@@ -279,8 +307,8 @@ static int take(struct uring_engine *e, const struct completion *c)
         }
         res = -ECANCELED;
     }
-    if (op->state & PUT_OFF)
-        no_longer_put_off(op);
+    if (op->state & (PUT_OFF | ENDING))
+        take_off(op);
     op->res = res;
     op->done(op);
     return 1;
@@ -365,6 +393,8 @@ static int uring_wait(struct krait__engine *engine, int64_t until,
     if (!e->armed)
         arm_wake(e);
     push_put_off(e);
+    if (e->missed)
+        cancel_again(e);
     code = enter(e, until, budget);
     if (io_uring_cq_ready(&e->ring) > 0)
         return tell(e, budget);

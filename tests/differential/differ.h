@@ -297,7 +297,6 @@ struct world {
     struct slot conn;         /* what it accepted */
     unsigned attempts_before; /* libc's, to send, when we began to look */
     char *buf, *partner_buf;  /* BYTES_MAX each */
-    unsigned paths;           /* made so far, for their names */
 };
 
 /* How long the partner is given to come to rest where the leader's did. */

@@ -256,8 +256,8 @@ static ssize_t recv_parts(struct slot *s, enum wait wait, char *buf, size_t len,
             return done || n == 0 ? (ssize_t)done
                                   : code_of(s, wait, flags, errno);
         done += (size_t)n;
-        if (done == len || (flags & MSG_DONTWAIT) ||
-            !ended_by_fds(s, wait, timeout))
+        if (done == len ||
+            !ended_by_fds(s, flags & MSG_DONTWAIT ? AT_ONCE : wait, timeout))
             return (ssize_t)done;
     }
 }

@@ -4,7 +4,8 @@
  *
  *     differ [--programs N] [--first SEED] [--jobs N] [--performers a,b,...]
  *     differ --seed SEED       one program, and what each performer saw; with
- *                              --list the program only
+ *                              --list the program only; with --shrink it is
+ *                              made as short as it can be first
  *     differ --census          ... and at the end what the programs have reached
  *     differ --reach           ... which fails where that is too little
  *     differ --mutate          performers that are wrong on purpose are found
@@ -36,7 +37,7 @@ enum { BATCH = 64, JOBS_MAX = 64 };
 
 /* A program may take this long: far more than the slowest does, and its waits
  * of 60 s are meant never to pass. */
-#define WATCHDOG_SECONDS 50
+static unsigned watchdog_seconds = 50;
 
 /* --- performers ---------------------------------------------------------- */
 
@@ -53,7 +54,7 @@ static bool wanted[PERFORMERS] = {[LIBC] = true, [THREAD] = true};
 
 static struct {
     uint64_t first, programs;
-    bool one, list, census, reach, mutate;
+    bool one, list, shrink, census, reach, mutate;
     unsigned jobs;
 } options = {.programs = 1000, .jobs = 1};
 
@@ -90,7 +91,7 @@ static void hangs(int signal)
 
 static void feed(void)
 {
-    alarm(WATCHDOG_SECONDS);
+    alarm(watchdog_seconds);
 }
 
 /* --- a process of its own ------------------------------------------------ */
@@ -263,6 +264,7 @@ static int try(void *arg)
     if (!b || !freopen("/dev/null", "w", stderr))
         return 0;
     rest_ns /= 20;
+    watchdog_seconds /= 10;
     return run_one(b, arg);
 }
 
@@ -443,7 +445,7 @@ static int usage(void)
 {
     fprintf(
         stderr,
-        "differ [--programs N] [--first SEED] [--jobs N] [--seed SEED [--list]]\n"
+        "differ [--programs N] [--first SEED] [--jobs N] [--seed SEED [--list] [--shrink]]\n"
         "       [--performers thread,fiber-epoll,fiber-uring] [--census]\n"
         "       [--reach] [--mutate]\n");
     return 2;
@@ -471,6 +473,7 @@ static bool parse(int argc, char **argv)
         {"programs", required_argument, NULL, 'p'},
         {"first", required_argument, NULL, 'f'},
         {"seed", required_argument, NULL, 's'},
+        {"shrink", no_argument, NULL, 'S'},
         {"list", no_argument, NULL, 'l'},
         {"jobs", required_argument, NULL, 'j'},
         {"performers", required_argument, NULL, 'P'},
@@ -491,6 +494,9 @@ static bool parse(int argc, char **argv)
         case 's':
             options.first = strtoull(optarg, NULL, 0);
             options.one = true;
+            break;
+        case 'S':
+            options.shrink = true;
             break;
         case 'l':
             options.list = true;
@@ -526,6 +532,8 @@ static int go(void)
         struct program p;
 
         generate(&p, options.first);
+        if (options.shrink)
+            shrink(&p);
         if (options.list) {
             show_program(stdout, &p, performers, 0, NULL);
             return 0;

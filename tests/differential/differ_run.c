@@ -222,9 +222,18 @@ static void note_going(struct world *w, struct slot *s)
         peer->resets++;
 }
 
+static void unlink_name(const struct slot *s)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&s->name;
+
+    if (s->name_len && s->place == UNIX_PATH && un->sun_path[0])
+        unlink(un->sun_path);
+}
+
 /* Whatever was in a slot goes when another socket is made there. */
 static void vacate(struct world *w, struct slot *s)
 {
+    unlink_name(s);
     if (s->fd >= 0) {
         note_going(w, s);
         w->performer->api->close(s);
@@ -260,11 +269,15 @@ static int do_pair(struct world *w, const struct step *st)
     return rc;
 }
 
+/* Made so far, by all worlds of this process: none gets a name that another
+ * has left behind. */
+static atomic_uint paths;
+
 static int do_bind(struct world *w, struct slot *s)
 {
     struct sockaddr_storage sa;
     socklen_t len = s->place < INET_4
-                        ? unix_name(s->place, w->where, w->paths++, &sa)
+                        ? unix_name(s->place, w->where, atomic_fetch_add(&paths, 1), &sa)
                         : loopback(s->place, &sa);
     int rc = w->performer->api->bind(s, (struct sockaddr *)&sa, len);
 
@@ -394,6 +407,13 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
 
 #define UNTOUCHED 0xa5
 
+static bool partner_sends(const struct world *w)
+{
+    unsigned op = w->pending < 0 ? OPS : w->program->step[w->pending].op;
+
+    return op == OP_SEND || op == OP_SENDALL || op == OP_SENDTO;
+}
+
 /* Whether the partner sends to this socket: then how much it can send, and when
  * it goes on, depends on every byte that is taken, and at which moment. */
 static bool is_sent_to(const struct world *w, const struct slot *s)
@@ -401,11 +421,9 @@ static bool is_sent_to(const struct world *w, const struct slot *s)
     const struct step *st;
     int to;
 
-    if (w->pending < 0)
+    if (!partner_sends(w))
         return false;
     st = &w->program->step[w->pending];
-    if (st->op != OP_SEND && st->op != OP_SENDALL && st->op != OP_SENDTO)
-        return false;
     to = st->op == OP_SENDTO && w->slot[st->slot].type == SOCK_DGRAM
              ? st->other
              : w->slot[st->slot].peer;
@@ -807,6 +825,20 @@ static int do_close(struct world *w, struct slot *s, bool reset)
     return rc;
 }
 
+/* A Unix socket that can't send any more is not reported by poll(2) while its
+ * buffer is full, so that only who waits in the kernel hears of it: libc's
+ * send(2), and io_uring. Shut down both ways it is, for all. */
+static int do_shutdown(struct world *w, struct slot *s, int how)
+{
+    bool concerns = partner_sends(w) && !is_inet(s) &&
+                    (is_sent_to(w, s) ||
+                     &w->slot[w->program->step[w->pending].slot] == s);
+
+    return w->performer->api->shutdown(s, concerns && how <= SHUT_RDWR
+                                              ? SHUT_RDWR
+                                              : how);
+}
+
 static int do_interrupt(struct world *w, struct slot *s)
 {
     if (s->fd >= 0)
@@ -854,7 +886,7 @@ static int64_t perform(struct world *w, unsigned index, char *buf,
         return w->pending < 0 ? do_flood(w, s, st, index, buf, out)
                               : -EOPNOTSUPP;
     case OP_SHUTDOWN:
-        return w->performer->api->shutdown(s, st->value);
+        return do_shutdown(w, s, st->value);
     case OP_CLOSE:
     case OP_RESET:
         return do_close(w, s, st->op == OP_RESET);
@@ -1094,15 +1126,13 @@ static void look_at_what_is_left(struct world *w, struct slot *s,
 static void end_slot(struct world *w, struct slot *s)
 {
     struct linger hard = {.l_onoff = 1};
-    struct sockaddr_un *un = (struct sockaddr_un *)&s->name;
 
     if (s->fd >= 0) {
         /* TIME_WAIT would use up the ports. */
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         w->performer->api->close(s);
     }
-    if (s->name_len && s->place == UNIX_PATH && un->sun_path[0])
-        unlink(un->sun_path);
+    unlink_name(s);
 }
 
 /* --- a program ----------------------------------------------------------- */
