@@ -875,6 +875,7 @@ static void watch_signals(struct sigaction *before)
 {
     struct sigaction sa = {.sa_handler = count_signal};
 
+    krait_set_signal_hook(NULL, NULL); /* a test that was skipped leaves it */
     sigaction(SIGUSR1, &sa, before);
     atomic_store(&signals_seen, 0);
     atomic_store(&hook_calls, 0);
