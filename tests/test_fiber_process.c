@@ -631,6 +631,9 @@ static int fork_a_fiber(const struct setting *setting)
 
 static void test_a_forked_fiber_is_a_plain_thread(void **state)
 {
+    if (under_valgrind())
+        skip_because("Valgrind takes what the parent's other threads hold for "
+                     "lost in the child");
     check_child(state, fork_a_fiber);
 }
 
