@@ -233,10 +233,11 @@ static void test_an_overflow_names_the_fiber_and_dies_by_sigsegv(void **state)
 
 static int read_nothing(void *unused)
 {
-    static int *volatile nowhere;
+    int *forbidden =
+        mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     (void)unused;
-    return *nowhere;
+    return forbidden == MAP_FAILED ? 0 : *(volatile int *)forbidden;
 }
 
 static int kill_myself(void *unused)
