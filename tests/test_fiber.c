@@ -138,6 +138,7 @@ static void test_the_environment_goes_before_the_options(void **state)
     char said[200];
 
     (void)state;
+    needs_engine(KRAIT_ENGINE_URING);
     setenv("KRAIT_ENGINE", "epoll", 1);
     assert_works(krait_run(
         note_engine, said,
@@ -171,6 +172,7 @@ static void test_a_worker_for_each_cpu_is_the_default(void **state)
     int workers = 0;
 
     (void)state;
+    needs_engine(KRAIT_ENGINE_URING);
     assert_int_equal(sched_getaffinity(0, sizeof cpus, &cpus), 0);
     assert_works(krait_run(count_workers, &workers, NULL));
     assert_all_was_so();
