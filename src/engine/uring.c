@@ -70,8 +70,8 @@ struct uring_engine {
     struct krait__engine engine; /* first */
     struct io_uring ring;
     int wake_fd;
-    bool armed; /* a poll of wake_fd is in the kernel */
-    bool skips; /* the kernel can be silent about a success */
+    bool armed;  /* a poll of wake_fd is in the kernel */
+    bool skips;  /* the kernel can be silent about a success */
     bool missed; /* a cancellation has not found its operation */
     struct krait__node *put_off, *ending;
 };

@@ -148,6 +148,7 @@ const char *flags_text(int flags, char *buf, size_t size);
 /* Where the partner stood when the main flow looked. */
 struct rest {
     bool done;
+    bool urgent;   /* the kernel has an urgent byte for it */
     int inq, outq; /* bytes waiting at its socket; -1: not told */
     bool late;     /* did not come to where the leader was */
 };
