@@ -303,6 +303,9 @@ struct world {
 /* How long the partner is given to come to rest where the leader's did. */
 extern int64_t rest_ns;
 
+/* No urgent bytes to who waits on TCP: see differ_compare.c. */
+extern bool spare_waiting_tcp;
+
 /* Memory for worlds: made once, used for many programs. `where` is unique in
  * the network namespace. */
 void world_init(struct world *w, const struct performer *performer,

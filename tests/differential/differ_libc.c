@@ -219,6 +219,8 @@ static int libc_listen(struct slot *s, int backlog)
 static int libc_accept(struct slot *s, enum wait wait, struct slot *conn,
                        struct sockaddr_storage *sa, socklen_t *len)
 {
+    if (s->fd < 0)
+        return -EBADF;
     if (s->interrupted)
         return -ECANCELED;
     set_nonblock(s, wait == AT_ONCE);
