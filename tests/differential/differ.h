@@ -148,6 +148,7 @@ const char *flags_text(int flags, char *buf, size_t size);
 /* Where the partner stood when the main flow looked. */
 struct rest {
     bool done;
+    bool urgent;   /* the kernel has an urgent byte for it */
     int inq, outq; /* bytes waiting at its socket; -1: not told */
     bool late;     /* did not come to where the leader was */
 };
@@ -301,6 +302,9 @@ struct world {
 
 /* How long the partner is given to come to rest where the leader's did. */
 extern int64_t rest_ns;
+
+/* No urgent bytes to who waits on TCP: see differ_compare.c. */
+extern bool spare_waiting_tcp;
 
 /* Memory for worlds: made once, used for many programs. `where` is unique in
  * the network namespace. */

@@ -421,6 +421,8 @@ static struct step *add_transfer(struct maker *m, enum op op, int slot)
     st->flags = in ? recv_flags(m) : send_flags(m);
     st->wait = some_wait(m, false);
     st->other = (uint8_t)(m->slot[slot].peer >= 0 ? m->slot[slot].peer : 0);
+    if (op == OP_SENDTO && percent(m, 30))
+        st->to = (uint8_t)pick(m, TOS);
     return st;
 }
 
@@ -677,13 +679,14 @@ static void partner_receives(struct maker *m, int slot)
 static void partner_sends(struct maker *m, int slot)
 {
     static const enum op ops[] = {OP_SEND, OP_SENDALL, OP_SENDTO};
+    bool stream = m->slot[slot].type != SOCK_DGRAM;
     int peer = m->slot[slot].peer < 0 ? slot : m->slot[slot].peer;
     unsigned acts = pick(m, 4);
     struct step *st;
 
     if (m->slot[slot].place < INET_4 && percent(m, 70))
         add_fill(m, slot);
-    st = add_partner(m, ops[pick(m, 3)], slot);
+    st = add_partner(m, ops[pick(m, stream ? 2 : 3)], slot);
     st->other = (uint8_t)peer;
     st->len = percent(m, 50) ? some_length(m) : pick(m, 200000);
     st->flags = percent(m, 70) ? 0 : send_flags(m);

@@ -73,7 +73,7 @@ static bool timed(enum wait wait)
     return wait == SHORT || wait == FAR;
 }
 
-/* --- how the fd waits ---------------------------------------------------- */
+/* --- how the fd waits ----------------------------------------------------- */
 
 static void set_nonblock(struct slot *s, bool on)
 {
@@ -143,7 +143,34 @@ static int code_of(struct slot *s, enum wait wait, int flags, int err)
     return -err;
 }
 
-/* --- made and unmade ----------------------------------------------------- */
+/* A signal that is not ours: the end of an io_uring interrupts, too. */
+static bool again(const struct slot *s)
+{
+    return errno == EINTR && !atomic_load(&s->stop);
+}
+
+static void nap(struct slot *s)
+{
+    struct timespec ts = {0, 200000};
+
+    atomic_fetch_add(&s->attempts, 1);
+    atomic_store(&s->naps, true);
+    nanosleep(&ts, NULL);
+    atomic_store(&s->naps, false);
+}
+
+static ssize_t recv_call(struct slot *s, void *buf, size_t len, int flags,
+                         struct sockaddr_storage *sa, socklen_t *alen)
+{
+    ssize_t n;
+
+    do
+        n = recvfrom(s->fd, buf, len, flags, (struct sockaddr *)sa, alen);
+    while (n < 0 && again(s));
+    return n;
+}
+
+/* --- made and unmade ------------------------------------------------------- */
 
 static int libc_socket(struct slot *s, int family, int type)
 {
@@ -177,7 +204,7 @@ static bool is_foreign(const struct slot *s, const struct sockaddr *sa)
            sa->sa_family != family_of(s->place);
 }
 
-/* --- names --------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------------- */
 
 static int libc_bind(struct slot *s, const struct sockaddr *sa, socklen_t len)
 {
@@ -192,17 +219,23 @@ static int libc_listen(struct slot *s, int backlog)
 static int libc_accept(struct slot *s, enum wait wait, struct slot *conn,
                        struct sockaddr_storage *sa, socklen_t *len)
 {
+    if (s->fd < 0)
+        return -EBADF;
     if (s->interrupted)
         return -ECANCELED;
     set_nonblock(s, wait == AT_ONCE);
     set_timeo(s, SO_RCVTIMEO, &s->rcvtimeo, wait);
-    conn->fd = accept4(s->fd, (struct sockaddr *)sa, len, SOCK_CLOEXEC);
+    do
+        conn->fd = accept4(s->fd, (struct sockaddr *)sa, len, SOCK_CLOEXEC);
+    while (conn->fd < 0 && again(s));
     return conn->fd < 0 ? code_of(s, wait, 0, errno) : 0;
 }
 
 static int libc_connect(struct slot *s, enum wait wait,
                         const struct sockaddr *sa, socklen_t len)
 {
+    int rc;
+
     if (s->fd < 0)
         return -EBADF;
     if (is_foreign(s, sa))
@@ -212,7 +245,10 @@ static int libc_connect(struct slot *s, enum wait wait,
         return -ECANCELED;
     set_nonblock(s, wait == AT_ONCE);
     set_timeo(s, SO_SNDTIMEO, &s->sndtimeo, wait);
-    return connect(s->fd, sa, len) < 0 ? code_of(s, wait, 0, errno) : 0;
+    do
+        rc = connect(s->fd, sa, len);
+    while (rc < 0 && again(s));
+    return rc < 0 ? code_of(s, wait, 0, errno) : 0;
 }
 
 static int libc_name(struct slot *s, bool peer, struct sockaddr_storage *sa,
@@ -222,7 +258,7 @@ static int libc_name(struct slot *s, bool peer, struct sockaddr_storage *sa,
                        : getsockname(s->fd, (struct sockaddr *)sa, len));
 }
 
-/* --- in ------------------------------------------------------------------ */
+/* --- in ------------------------------------------------------------------- */
 
 /* 5: whether a receive that ended early did so because of fds only. Asks the
  * socket for nothing that asking would take away. */
@@ -249,7 +285,7 @@ static ssize_t recv_parts(struct slot *s, enum wait wait, char *buf, size_t len,
     size_t done = 0;
 
     for (;;) {
-        ssize_t n = recv(s->fd, buf + done, len - done, flags);
+        ssize_t n = recv_call(s, buf + done, len - done, flags, NULL, NULL);
         bool timeout = timed(wait) && now_ns() >= until;
 
         if (n <= 0)
@@ -282,11 +318,28 @@ static ssize_t recv_all_of_unix(struct slot *s, enum wait wait, char *buf,
     return n;
 }
 
-/* 10: until there is something to receive, after an attempt; what that gave, or
+/* Until poll(2) says that there is something to receive; 0 or a code. */
+static int poll_in(struct slot *s, int64_t until)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
+    int64_t left = until - now_ns();
+    struct timespec ts = {(time_t)(left / 1000000000), left % 1000000000};
+    int rc;
+
+    if (left <= 0)
+        return -ETIMEDOUT;
+    rc = ppoll(&p, 1, &ts, NULL);
+    if (atomic_load(&s->stop))
+        return -ECANCELED;
+    return rc < 0 ? -EINTR : rc == 0 ? -ETIMEDOUT : 0;
+}
+
+/* 10: until there is a first byte, after an attempt; what that gave, or
  * -EAGAIN: go on. */
 static ssize_t wait_in(struct slot *s, enum wait wait, void *buf, size_t len,
                        int flags)
 {
+    int64_t until = now_ns() + timeout_ns(wait);
     struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
     ssize_t n;
     int rc;
@@ -297,11 +350,10 @@ static ssize_t wait_in(struct slot *s, enum wait wait, void *buf, size_t len,
     n = recv(s->fd, buf, len, (flags & ~MSG_WAITALL) | MSG_DONTWAIT);
     if (n >= 0 || errno != EAGAIN)
         return n < 0 ? -errno : n;
-    rc =
-        poll(&p, 1, wait == FOREVER ? -1 : (int)(timeout_ns(wait) / NS_PER_MS));
-    return rc < 0    ? code_of(s, wait, flags, errno)
-           : rc == 0 ? -ETIMEDOUT
-                     : -EAGAIN;
+    do
+        rc = poll_in(s, until);
+    while (rc == -EINTR);
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* The kept error: 0, or a code. */
@@ -330,7 +382,7 @@ static ssize_t libc_recv(struct slot *s, enum wait wait, void *buf, size_t len,
     if ((flags & MSG_WAITALL) && !(flags & alone) && s->type == SOCK_STREAM &&
         !is_inet(s))
         n = recv_all_of_unix(s, wait, buf, len, flags);
-    else if ((n = recv(s->fd, buf, len, flags)) < 0)
+    else if ((n = recv_call(s, buf, len, flags, NULL, NULL)) < 0)
         n = code_of(s, wait, flags, errno);
     if ((n == 0 || n == -EAGAIN) && !(flags & MSG_OOB) && s->kept)
         return take_kept(s);
@@ -356,8 +408,7 @@ static ssize_t libc_recvfrom(struct slot *s, enum wait wait, void *buf,
     flags |= prepare_in(s, wait);
     if (atomic_load(&s->kept))
         flags |= MSG_DONTWAIT;
-    n = recvfrom(s->fd, buf, len, flags & ~MSG_WAITALL, (struct sockaddr *)sa,
-                 alen);
+    n = recv_call(s, buf, len, flags & ~MSG_WAITALL, sa, alen);
     if ((n == 0 || (n < 0 && errno == EAGAIN)) && !(flags & MSG_OOB) && s->kept)
         return take_kept(s);
     if (n == 0 && len == 0 && atomic_load(&s->stop)) /* 11 */
@@ -365,7 +416,7 @@ static ssize_t libc_recvfrom(struct slot *s, enum wait wait, void *buf,
     return n < 0 ? code_of(s, wait, flags, errno) : n;
 }
 
-/* --- out ----------------------------------------------------------------- */
+/* --- out ------------------------------------------------------------------ */
 
 /* Until the fd is writable; where it is said to be and is not (a Unix datagram
  * socket whose receiver is full), a little later. */
@@ -378,10 +429,7 @@ static int wait_out(struct slot *s, int64_t until)
     if (left <= 0)
         return -ETIMEDOUT;
     if (s->place < INET_4 && s->type == SOCK_DGRAM && poll(&p, 1, 0) == 1) {
-        atomic_fetch_add(&s->attempts, 1);
-        atomic_store(&s->naps, true);
-        nanosleep(&ts, NULL);
-        atomic_store(&s->naps, false);
+        nap(s);
         return atomic_load(&s->stop) ? -ECANCELED : 0;
     }
     ts.tv_sec = (time_t)(left / 1000000000);
@@ -471,7 +519,7 @@ static int libc_shutdown(struct slot *s, int how)
     return result(shutdown(s->fd, how));
 }
 
-/* --- options ------------------------------------------------------------- */
+/* --- options --------------------------------------------------------------- */
 
 static int libc_getopt(struct slot *s, int level, int option, int *value)
 {
@@ -501,7 +549,7 @@ static int libc_kept(struct slot *s)
     return s->kept;
 }
 
-/* --- stopping what waits ------------------------------------------------- */
+/* --- stopping what waits --------------------------------------------------- */
 
 static void libc_stop(struct world *w, struct slot *s)
 {

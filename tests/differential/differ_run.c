@@ -276,9 +276,10 @@ static atomic_uint paths;
 static int do_bind(struct world *w, struct slot *s)
 {
     struct sockaddr_storage sa;
-    socklen_t len = s->place < INET_4
-                        ? unix_name(s->place, w->where, atomic_fetch_add(&paths, 1), &sa)
-                        : loopback(s->place, &sa);
+    socklen_t len =
+        s->place < INET_4
+            ? unix_name(s->place, w->where, atomic_fetch_add(&paths, 1), &sa)
+            : loopback(s->place, &sa);
     int rc = w->performer->api->bind(s, (struct sockaddr *)&sa, len);
 
     if (rc == 0)
@@ -388,16 +389,20 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
 {
     struct sockaddr_storage sa;
     socklen_t len;
-    int rc;
+    int rc, before;
 
     if (!target_of(w, st, &sa, &len))
         return -EDESTADDRREQ;
+    before = s->target;
     s->target = st->to == TO_SLOT ? st->other : -1;
     rc = w->performer->api->connect(s, st->wait, (struct sockaddr *)&sa, len);
+    if (rc == -EALREADY) /* it goes on where it went */
+        s->target = before;
+    /* UDP, dissolved, has lost its port: nobody finds it. */
     if (rc == 0 && s->type == SOCK_DGRAM)
-        s->peer = st->to == TO_SLOT     ? st->other
-                  : st->to == TO_UNSPEC ? -1
-                                        : PEER_UNKNOWN;
+        s->peer = st->to == TO_SLOT                    ? st->other
+                  : st->to == TO_UNSPEC && !is_inet(s) ? -1
+                                                       : PEER_UNKNOWN;
     if (is_inet(s) && rc != -ECANCELED) /* or it may be closed already */
         note_name(s);
     return rc;
@@ -459,35 +464,59 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
     return n;
 }
 
+bool spare_waiting_tcp;
+
+/* The flags as they can be compared. */
+static int flags_of(const struct world *w, const struct slot *s,
+                    const struct step *st)
+{
+    bool act = w->pending >= 0 && !st->partner;
+
+    return act && spare_waiting_tcp && is_tcp(s) ? st->flags & ~MSG_OOB
+                                                 : st->flags;
+}
+
 static ssize_t send_by(struct world *w, struct slot *s, const struct step *st,
                        const char *buf, size_t len)
 {
+    int flags = flags_of(w, s, st);
     const struct api *api = w->performer->api;
     struct sockaddr_storage sa;
     socklen_t alen;
 
     if (st->op == OP_SEND)
-        return api->send(s, st->wait, buf, len, st->flags);
+        return api->send(s, st->wait, buf, len, flags);
     if (st->op == OP_SENDALL)
-        return api->sendall(s, st->wait, buf, len, st->flags);
+        return api->sendall(s, st->wait, buf, len, flags);
     if (!target_of(w, st, &sa, &alen))
         return -EDESTADDRREQ;
-    return api->sendto(s, st->wait, buf, len, st->flags, (struct sockaddr *)&sa,
+    return api->sendto(s, st->wait, buf, len, flags, (struct sockaddr *)&sa,
                        alen);
 }
 
-/* The buffer of a Unix stream empties while the partner receives: a send that
- * fits only in part would depend on that. */
-#define UNIX_ACT 2000
+/* One piece of a Unix stream, which the smallest buffer takes whole or not at
+ * all. What more fits, while the other flow empties the buffer, is luck: for an
+ * act while the partner receives, and for a partner with a timeout, which sends
+ * what fits at once. */
+#define UNIX_PIECE 2000
 
-static size_t within_budget(struct world *w, struct slot *s, size_t len,
-                            bool act)
+static bool takes_a_piece(const struct world *w, const struct slot *s,
+                          const struct step *st)
 {
+    if (is_inet(s) || s->type != SOCK_STREAM || w->pending < 0)
+        return false;
+    return !st->partner || (st->op != OP_SENDALL && st->wait != FOREVER);
+}
+
+static size_t within_budget(const struct world *w, struct slot *s,
+                            const struct step *st)
+{
+    size_t len = st->len;
+
+    if (takes_a_piece(w, s, st))
+        return len < UNIX_PIECE ? len : UNIX_PIECE;
     if (!is_tcp(s))
-        return act && w->pending >= 0 && s->type == SOCK_STREAM &&
-                       len > UNIX_ACT
-                   ? UNIX_ACT
-                   : len;
+        return len;
     len = len < TCP_PIECE ? len : TCP_PIECE;
     len = len < s->budget ? len : s->budget;
     s->budget -= (uint32_t)len;
@@ -506,13 +535,16 @@ static void note_urgent(struct world *w, struct slot *s, int flags)
 static ssize_t do_send(struct world *w, struct slot *s, const struct step *st,
                        unsigned index, char *buf)
 {
-    size_t len = within_budget(w, s, st->len, !st->partner);
+    size_t len = within_budget(w, s, st);
     int to =
         st->op == OP_SENDTO ? (st->to == TO_SLOT ? st->other : -1) : s->peer;
     uint32_t held = 0;
     ssize_t n;
 
-    note_urgent(w, s, st->flags);
+    /* An empty message that comes late would look like the end to a drain. */
+    if (st->partner && len == 0 && s->type != SOCK_STREAM)
+        len = 1;
+    note_urgent(w, s, flags_of(w, s, st));
     if (is_udp(s) && to >= 0)
         held = udp_held(&w->slot[to]);
     fill(buf, len, w->program, index);
@@ -814,6 +846,11 @@ static int do_close(struct world *w, struct slot *s, bool reset)
 
     if (s->fd < 0)
         return 0;
+    /* An io_uring's send on a socket whose urgent byte waits goes to a thread
+     * that waits in the kernel, and hears of this as such: differ_libc.c, 9. */
+    if (is_sent_to(w, s) && !is_inet(s) &&
+        w->slot[w->program->step[w->pending].slot].urgent)
+        return -EOPNOTSUPP;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     note_going(w, s);
@@ -830,13 +867,12 @@ static int do_close(struct world *w, struct slot *s, bool reset)
  * send(2), and io_uring. Shut down both ways it is, for all. */
 static int do_shutdown(struct world *w, struct slot *s, int how)
 {
-    bool concerns = partner_sends(w) && !is_inet(s) &&
-                    (is_sent_to(w, s) ||
-                     &w->slot[w->program->step[w->pending].slot] == s);
+    bool concerns =
+        partner_sends(w) && !is_inet(s) &&
+        (is_sent_to(w, s) || &w->slot[w->program->step[w->pending].slot] == s);
 
-    return w->performer->api->shutdown(s, concerns && how <= SHUT_RDWR
-                                              ? SHUT_RDWR
-                                              : how);
+    return w->performer->api->shutdown(
+        s, concerns && how <= SHUT_RDWR ? SHUT_RDWR : how);
 }
 
 static int do_interrupt(struct world *w, struct slot *s)
@@ -944,8 +980,10 @@ static void look_at(struct world *w, struct rest *rest)
 
     rest->done = atomic_load(&w->done);
     rest->inq = rest->outq = -1;
+    rest->urgent = false;
     if (s->fd < 0 || s->listening)
         return;
+    rest->urgent = events_of(s->fd, POLLPRI) & POLLPRI;
     if (ioctl(s->fd, SIOCINQ, &rest->inq) < 0)
         rest->inq = -1;
     /* What TCP has sent and not heard of is a matter of timing; a datagram that
@@ -981,7 +1019,8 @@ static bool rests(struct world *w, struct rest *rest, const struct rest *lead)
         return rest->done || (blocked && has_tried(w));
     if (lead->done || rest->done)
         return rest->done;
-    return blocked && rest->inq == lead->inq && rest->outq == lead->outq;
+    return blocked && rest->inq == lead->inq && rest->outq == lead->outq &&
+           rest->urgent == lead->urgent;
 }
 
 int64_t rest_ns = INT64_C(5000000000);
