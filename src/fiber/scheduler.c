@@ -278,7 +278,7 @@ static void mark_cancelled(struct krait_fiber *f)
 
 static void mark_signalled(struct krait_fiber *f)
 {
-    f->signalled = f->parked;
+    f->signalled |= f->parked;
 }
 
 static void run_timers(struct krait__worker *w)
