@@ -89,8 +89,9 @@ enum wait {
     WAITS
 };
 
-/* A datagram socket that is connected, but to none of the slots. */
-#define PEER_UNKNOWN (-2)
+/* A datagram socket that is connected, but to none of the slots: to the dead
+ * address. One that was dissolved, and has lost its own address by that. */
+enum { PEER_UNKNOWN = -2, PEER_LOST = -3 };
 
 /* What a connect, a sendto goes to. */
 enum to { TO_SLOT, TO_DEAD, TO_NOTHING, TO_UNSPEC, TOS };
@@ -303,8 +304,8 @@ struct world {
 /* How long the partner is given to come to rest where the leader's did. */
 extern int64_t rest_ns;
 
-/* No urgent bytes to who waits on TCP: see differ_compare.c. */
-extern bool spare_waiting_tcp;
+/* What io_uring can't do as the others is left out: see differ_compare.c. */
+extern bool with_uring;
 
 /* Memory for worlds: made once, used for many programs. `where` is unique in
  * the network namespace. */

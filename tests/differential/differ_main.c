@@ -576,7 +576,7 @@ int main(int argc, char **argv)
 #endif
     if (!parse(argc, argv))
         return usage();
-    spare_waiting_tcp = wanted[URING];
+    with_uring = wanted[URING];
     if (options.census || options.reach)
         census = census_new();
     if (!mkdtemp(folder)) {

@@ -400,9 +400,10 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
         s->target = before;
     /* UDP, dissolved, has lost its port: nobody finds it. */
     if (rc == 0 && s->type == SOCK_DGRAM)
-        s->peer = st->to == TO_SLOT                    ? st->other
-                  : st->to == TO_UNSPEC && !is_inet(s) ? -1
-                                                       : PEER_UNKNOWN;
+        s->peer = st->to == TO_SLOT     ? st->other
+                  : st->to != TO_UNSPEC ? PEER_UNKNOWN
+                  : is_inet(s)          ? PEER_LOST
+                                        : -1;
     if (is_inet(s) && rc != -ECANCELED) /* or it may be closed already */
         note_name(s);
     return rc;
@@ -464,7 +465,7 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
     return n;
 }
 
-bool spare_waiting_tcp;
+bool with_uring;
 
 /* The flags as they can be compared. */
 static int flags_of(const struct world *w, const struct slot *s,
@@ -472,8 +473,7 @@ static int flags_of(const struct world *w, const struct slot *s,
 {
     bool act = w->pending >= 0 && !st->partner;
 
-    return act && spare_waiting_tcp && is_tcp(s) ? st->flags & ~MSG_OOB
-                                                 : st->flags;
+    return act && with_uring && is_tcp(s) ? st->flags & ~MSG_OOB : st->flags;
 }
 
 static ssize_t send_by(struct world *w, struct slot *s, const struct step *st,
@@ -846,10 +846,7 @@ static int do_close(struct world *w, struct slot *s, bool reset)
 
     if (s->fd < 0)
         return 0;
-    /* An io_uring's send on a socket whose urgent byte waits goes to a thread
-     * that waits in the kernel, and hears of this as such: differ_libc.c, 9. */
-    if (is_sent_to(w, s) && !is_inet(s) &&
-        w->slot[w->program->step[w->pending].slot].urgent)
+    if (with_uring && is_sent_to(w, s) && !is_inet(s))
         return -EOPNOTSUPP;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

@@ -225,7 +225,8 @@ void settle_udp(struct world *w, struct slot *from, int to, uint32_t held)
         if (to >= 0 && is_for(w, from, to)) {
             if (udp_held(&w->slot[to]) != held)
                 return;
-        } else if (from->peer == -1 || has_error(from)) {
+        } else if (from->peer != (to >= 0 ? to : PEER_UNKNOWN) ||
+                   has_error(from)) {
             return;
         }
         if (now_ns() > until)
