@@ -643,6 +643,10 @@ static int fork_a_fiber(const struct setting *setting)
     need(krait_socketpair(AF_UNIX, SOCK_STREAM, 0, f.pair) == 0);
     need(krait_socketpair(AF_UNIX, SOCK_STREAM, 0, f.childs) == 0);
     need(run_in(setting, fork_in_fibers, &f) == 0);
+    for (int i = 0; i < 2; i++) {
+        need(krait_close(f.pair[i]) == 0);
+        need(krait_close(f.childs[i]) == 0);
+    }
     return 0;
 }
 
