@@ -180,8 +180,9 @@ static void bury(struct krait__worker *w, struct krait_fiber *f)
 
 static void run(struct krait__worker *w, struct krait_fiber *f)
 {
-    atomic_store_explicit(&w->current, f, memory_order_release);
+    /* In this order for the watchdog: one count is one fiber's turn. */
     krait__count(&w->counts.switches, 1);
+    atomic_store_explicit(&w->current, f, memory_order_release);
     krait__flow_enter(&f->flow);
     w->slice = SLICE;
     krait__context_switch(&w->context, &f->context);
