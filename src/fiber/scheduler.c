@@ -161,7 +161,6 @@ static void bury(struct krait__worker *w, struct krait_fiber *f)
     krait__timer_remove(&w->timers, &f->timer);
     krait__list_remove(&f->all_node);
     krait__flow_end(&f->flow);
-    krait__count(&w->counts.ended, 1);
     /* Before anybody hears of it: who has joined a fiber finds it counted no
      * more. The run-time stays until this worker has left its loop. */
     last = atomic_fetch_sub(&rt->alive, 1) == 1 && atomic_load(&rt->ending);
