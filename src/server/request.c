@@ -8,23 +8,22 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/flow.h"
 #include "server/serving.h"
 
-/* The handlers that this thread is in: one, but where a handler serves. */
-struct frame {
+/* The handlers that the caller is in: one, but where a handler serves. */
+struct krait__handler {
     const krait_server *server;
-    const struct frame *outer;
+    const struct krait__handler *outer;
 };
-
-static _Thread_local const struct frame *innermost;
 
 bool krait__in_handler(const krait_server *server)
 {
-    const struct frame *f = innermost;
+    const struct krait__handler *h = krait__flow()->handler;
 
-    while (f && f->server != server)
-        f = f->outer;
-    return f != NULL;
+    while (h && h->server != server)
+        h = h->outer;
+    return h != NULL;
 }
 
 /* --- taken ------------------------------------------------------------- */
@@ -192,10 +191,10 @@ static void handle_error(krait_server *server, krait_request *req)
 
 static void call_handler(krait_server *server, krait_request *req)
 {
-    struct frame frame = {server, innermost};
+    struct krait__handler here = {server, krait__flow()->handler};
     struct krait__failure its = {0}, *mine = krait__failure_swap(&its);
 
-    innermost = &frame;
+    krait__flow()->handler = &here;
     errno = 0;
     if (server->opt.setup && server->opt.setup(req) < 0) {
         handle_error(server, req);
@@ -205,7 +204,7 @@ static void call_handler(krait_server *server, krait_request *req)
         if (server->opt.finish)
             server->opt.finish(req);
     }
-    innermost = frame.outer;
+    krait__flow()->handler = here.outer;
     krait__failure_swap(mine);
 }
 

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_fiber_server.c - servers that serve, and are ended, in fibers.
+ *
+ * ctest: timeout=120
+ */
+#include "fiber_support.h"
+
+static int hear_to_the_end(krait_request *req)
+{
+    char buf[64];
+    ssize_t n;
+
+    while ((n = krait_recv(req->sock, buf, sizeof buf, 0)) > 0)
+        ;
+    return (int)n;
+}
+
+static krait_server *local_server(enum krait_mode mode)
+{
+    krait_server_options o = {.handle = hear_to_the_end, .mode = mode};
+    krait_server *server;
+
+    o.address = krait_inet("127.0.0.1", 0);
+    server = krait_server_new(&o);
+    see(server);
+    return server;
+}
+
+static int serve(void *server)
+{
+    return krait_serve_forever((krait_server *)server);
+}
+
+static krait_sock *client_of(krait_server *server)
+{
+    krait_sock *client =
+        krait_create_connection(krait_server_address(server), KRAIT_FOREVER);
+
+    see(client);
+    return client;
+}
+
+static bool waits_to_receive(void *n)
+{
+    krait_stats s;
+
+    return krait_runtime_stats(&s) == 0 &&
+           s.waiting_for[KRAIT_WAIT_RECV] == *(uint64_t *)n;
+}
+
+static bool receiving(uint64_t n)
+{
+    return wait_for(waits_to_receive, &n);
+}
+
+/* --- handlers ------------------------------------------------------------ */
+
+/* What a fiber has left on its stack is used by nobody. */
+static int scribble(void *unused)
+{
+    volatile char room[60000];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof room; i++)
+        room[i] = 0x5a;
+    return 0;
+}
+
+/* Two handlers of one worker, the first to begin being the first to end. */
+static int overlap_handlers(void *unused)
+{
+    krait_server *servers[2];
+    krait_sock *clients[2];
+    krait_fiber *serving[2];
+    int i;
+
+    (void)unused;
+    for (i = 0; i < 2; i++) {
+        servers[i] = local_server(KRAIT_SERIAL);
+        serving[i] = krait_spawn(serve, servers[i], NULL);
+        clients[i] = client_of(servers[i]);
+        see(receiving((uint64_t)i + 1));
+        /* This fiber is in no handler, though its worker is. */
+        see_fails(krait_server_close(servers[i]), EBUSY);
+    }
+    for (i = 0; i < 2; i++) {
+        krait_close(clients[i]);
+        see(receiving(1 - (uint64_t)i));
+        krait_server_shutdown(servers[i]);
+        see(joined(serving[i]) == 0);
+    }
+    for (i = 0; i < 2; i++)
+        krait_release(krait_spawn(scribble, NULL, NULL));
+    krait_yield();
+    see(krait_server_close(servers[0]) == 0);
+    see(krait_server_close(servers[1]) == 0);
+    return 0;
+}
+
+static void test_handlers_are_each_fibers_own(void **state)
+{
+    assert_int_equal(run_fibers(state, overlap_handlers, NULL), 0);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct fiber_test tests[] = {
+        {TEST(test_handlers_are_each_fibers_own), false},
+    };
+
+    return run_fiber_tests(argc, argv, "fiber_server", tests, COUNT(tests));
+}
