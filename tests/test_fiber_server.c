@@ -32,6 +32,11 @@ static int serve(void *server)
     return krait_serve_forever((krait_server *)server);
 }
 
+static int serve_one(void *server)
+{
+    return krait_handle_request((krait_server *)server);
+}
+
 static krait_sock *client_of(krait_server *server)
 {
     krait_sock *client =
@@ -103,10 +108,45 @@ static void test_handlers_are_each_fibers_own(void **state)
     assert_int_equal(run_fibers(state, overlap_handlers, NULL), 0);
 }
 
+/* --- the end ------------------------------------------------------------- */
+
+static int fail_when_cancelled(void *server)
+{
+    int rc = serve(server);
+
+    see_fails(rc, ECANCELED);
+    see_fails(serve_one(server), ECANCELED);
+    return rc;
+}
+
+static int cancel_a_server(void *unused)
+{
+    krait_server *server = local_server(KRAIT_SERIAL);
+    krait_fiber *f = spawn_at(2, fail_when_cancelled, server);
+
+    (void)unused;
+    see(until_parked(f));
+    krait_cancel(f);
+    see(joined(f) == -1);
+    /* It was not shut down: that is still to come. */
+    f = spawn_at(2, serve, server);
+    see(until_parked(f));
+    krait_server_shutdown(server);
+    see(joined(f) == 0);
+    see(krait_server_close(server) == 0);
+    return 0;
+}
+
+static void test_a_cancelled_server_says_so(void **state)
+{
+    assert_int_equal(run_fibers(state, cancel_a_server, NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct fiber_test tests[] = {
         {TEST(test_handlers_are_each_fibers_own), false},
+        {TEST(test_a_cancelled_server_says_so), false},
     };
 
     return run_fiber_tests(argc, argv, "fiber_server", tests, COUNT(tests));
