@@ -142,11 +142,57 @@ static void test_a_cancelled_server_says_so(void **state)
     assert_int_equal(run_fibers(state, cancel_a_server, NULL), 0);
 }
 
+static krait_sem handler_may_end;
+
+static int await_a_fiber(krait_request *req)
+{
+    krait_server *server = req->server;
+
+    return krait_sem_wait(&handler_may_end, KRAIT_FOREVER) +
+           krait_server_shutdown(server);
+}
+
+static int let_it_end(void *unused)
+{
+    (void)unused;
+    return krait_sem_post(&handler_may_end);
+}
+
+/* The handler's thread waits for a fiber of the worker of the closer, whom
+ * neither a cancellation nor a scope moves to leave it alone. */
+static int close_with_a_busy_handler(void *unused)
+{
+    krait_server_options o = {.handle = await_a_fiber, .mode = KRAIT_THREADS};
+    krait_server *server;
+    krait_deadline d;
+    krait_sock *client;
+
+    (void)unused;
+    o.address = krait_inet("127.0.0.1", 0);
+    server = krait_server_new(&o);
+    see(server);
+    client = client_of(server);
+    see(krait_handle_request(server) == 1);
+    krait_release(krait_spawn(let_it_end, NULL, NULL));
+    krait_deadline_begin(&d, 0);
+    krait_cancel(krait_self());
+    see(krait_server_close(server) == 0);
+    krait_deadline_end(&d);
+    krait_close(client);
+    return 0;
+}
+
+static void test_who_closes_a_server_keeps_nobody_from_running(void **state)
+{
+    assert_int_equal(run_fibers(state, close_with_a_busy_handler, NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct fiber_test tests[] = {
         {TEST(test_handlers_are_each_fibers_own), false},
         {TEST(test_a_cancelled_server_says_so), false},
+        {TEST(test_who_closes_a_server_keeps_nobody_from_running), false},
     };
 
     return run_fiber_tests(argc, argv, "fiber_server", tests, COUNT(tests));

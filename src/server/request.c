@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <krait/fiber.h>
+#include <krait/io.h>
 
 #include "base/flow.h"
 #include "server/serving.h"
@@ -276,14 +278,37 @@ void krait__request_start(krait_server *server, struct krait__request *req)
     }
 }
 
+static int join_thread(void *thread)
+{
+    return pthread_join(*(pthread_t *)thread, NULL);
+}
+
+/* For as long as the handler takes. A fiber lets others of its worker run,
+ * since the handler may wait for one of them; it waits even where it was
+ * cancelled, or a scope has passed. */
+static void await_thread(pthread_t thread)
+{
+    enum krait_cancel_state before = krait_setcancelstate(KRAIT_CANCEL_DISABLE);
+    struct krait__flow *flow = krait__flow();
+    struct krait_deadline *scope = flow->scope;
+
+    flow->scope = NULL;
+    if (krait_blocking(join_thread, &thread) < 0) /* no thread can be had */
+        join_thread(&thread);
+    flow->scope = scope;
+    krait_setcancelstate(before);
+}
+
 void krait__requests_join(krait_server *server, bool all)
 {
     struct krait__request *req;
     struct krait__node *node;
+    bool is_done;
 
     for (;;) {
         krait__lock(&server->lock);
         node = server->done;
+        is_done = node;
         if (!node && all)
             node = server->active;
         krait__server_unlock(server);
@@ -291,7 +316,10 @@ void krait__requests_join(krait_server *server, bool all)
             return;
         req = of(node);
         /* Only the serving thread, or the closer, takes them off `done`. */
-        pthread_join(req->thread, NULL);
+        if (is_done)
+            pthread_join(req->thread, NULL);
+        else
+            await_thread(req->thread);
         krait__lock(&server->lock);
         krait__list_remove(&req->node);
         krait__server_unlock(server);
