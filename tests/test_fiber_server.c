@@ -6,6 +6,8 @@
  */
 #include "fiber_support.h"
 
+#include <sys/file.h>
+
 static int hear_to_the_end(krait_request *req)
 {
     char buf[64];
@@ -187,12 +189,60 @@ static void test_who_closes_a_server_keeps_nobody_from_running(void **state)
     assert_int_equal(run_fibers(state, close_with_a_busy_handler, NULL), 0);
 }
 
+/* --- socket files -------------------------------------------------------- */
+
+static int clean_up_and_listen(void *path)
+{
+    krait_server_options o = {.handle = hear_to_the_end, .unix_cleanup = 1};
+    krait_server *server;
+
+    o.address = krait_unix((const char *)path);
+    server = krait_server_new(&o);
+    if (!server)
+        return errno;
+    krait_server_close(server);
+    return 0;
+}
+
+/* The folder is locked, by this open file of it. */
+static int wait_for_the_folder(void *path)
+{
+    krait_fiber *f = spawn_at(2, clean_up_and_listen, path);
+    krait_deadline d;
+
+    krait_cancel(f);
+    see(joined(f) == ECANCELED);
+    f = spawn_at(2, clean_up_and_listen, path);
+    see(until_parked(f));
+    krait_cancel(f);
+    see(joined(f) == ECANCELED);
+    krait_deadline_begin(&d, 0);
+    see(clean_up_and_listen(path) == ETIMEDOUT);
+    krait_deadline_end(&d);
+    return 0;
+}
+
+static void test_a_wait_for_a_folder_ends_early(void **state)
+{
+    const char *path = own_path("waits");
+    char folder[128];
+    int fd;
+
+    snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = '\0';
+    fd = own_fd(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(run_fibers(state, wait_for_the_folder, (void *)path), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct fiber_test tests[] = {
         {TEST(test_handlers_are_each_fibers_own), false},
         {TEST(test_a_cancelled_server_says_so), false},
         {TEST(test_who_closes_a_server_keeps_nobody_from_running), false},
+        {TEST(test_a_wait_for_a_folder_ends_early), false},
     };
 
     return run_fiber_tests(argc, argv, "fiber_server", tests, COUNT(tests));
