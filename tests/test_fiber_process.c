@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <krait/sync.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
@@ -658,6 +659,49 @@ static void test_a_forked_fiber_is_a_plain_thread(void **state)
     check_child(state, fork_a_fiber);
 }
 
+static krait_sem units;
+
+static int take_a_unit(void *unused)
+{
+    (void)unused;
+    return krait_sem_wait(&units, KRAIT_FOREVER);
+}
+
+/* Whoever waits there is in the child's memory, too, but not in the child. */
+static int give_units_in_a_child(void *unused)
+{
+    krait_fiber *waiter[3];
+    int status = -1;
+    pid_t pid;
+
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        waiter[i] = spawn_at(i + 1, take_a_unit, NULL);
+        need(until_parked(waiter[i]));
+    }
+    pid = fork();
+    need(pid >= 0);
+    for (int i = 0; i < 3; i++)
+        need(krait_sem_post(&units) == 0);
+    if (pid == 0)
+        _exit(krait_sem_wait(&units, 0) == -1 && errno == EAGAIN ? 3 : 1);
+    need(krait_wait_child(pid, &status, KRAIT_FOREVER) == 0);
+    need(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    for (int i = 0; i < 3; i++)
+        need(krait_join(waiter[i], &status) == 0 && status == 0);
+    return 0;
+}
+
+static int fork_beside_waiters(const struct setting *setting)
+{
+    return run_in(setting, give_units_in_a_child, NULL);
+}
+
+static void test_a_forked_child_may_give_what_fibers_waited_for(void **state)
+{
+    check_child(state, fork_beside_waiters);
+}
+
 static int fork_in_main(void *unused)
 {
     int status = -1;
@@ -984,6 +1028,7 @@ int main(int argc, char **argv)
         {TEST(test_the_default_stack_is_large_enough), false},
         {TEST(test_the_watchdog_names_who_computes), false},
         {TEST(test_a_forked_fiber_is_a_plain_thread), false},
+        {TEST(test_a_forked_child_may_give_what_fibers_waited_for), false},
         {TEST(test_a_forked_first_fiber_ends_its_process), false},
         {TEST(test_an_overflow_in_a_forked_childs_run_time_is_named), false},
         {TEST(test_a_thread_beside_the_run_time_forks), false},

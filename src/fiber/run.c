@@ -60,10 +60,13 @@ static void in_child(void)
     atomic_store(&running, false);
     atomic_store(&visitors, 0);
     for (int i = 0; rt && i < rt->nworkers; i++) {
-        struct krait__engine *engine = rt->workers[i].engine;
+        struct krait__worker *w = &rt->workers[i];
 
-        if (engine && engine->abandon)
-            engine->abandon(engine);
+        /* Who wakes a fiber of the parent's, which waits for a semaphore here
+         * too, finds its worker never asleep. */
+        atomic_store(&w->asleep, false);
+        if (w->engine && w->engine->abandon)
+            w->engine->abandon(w->engine);
     }
 }
 

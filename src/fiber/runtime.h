@@ -72,7 +72,7 @@ struct krait_fiber {
 
 /* Written by the worker alone, read by anybody. */
 struct krait__counts {
-    _Atomic uint64_t spawned, ended, switches, operations;
+    _Atomic uint64_t spawned, switches, operations;
     _Atomic uint64_t waiting_for[KRAIT_WAIT_KINDS];
 };
 
