@@ -304,9 +304,6 @@ struct world {
 /* How long the partner is given to come to rest where the leader's did. */
 extern int64_t rest_ns;
 
-/* What io_uring can't do as the others is left out: see differ_compare.c. */
-extern bool with_uring;
-
 /* Memory for worlds: made once, used for many programs. `where` is unique in
  * the network namespace. */
 void world_init(struct world *w, const struct performer *performer,

@@ -576,7 +576,6 @@ int main(int argc, char **argv)
 #endif
     if (!parse(argc, argv))
         return usage();
-    with_uring = wanted[URING];
     if (options.census || options.reach)
         census = census_new();
     if (!mkdtemp(folder)) {

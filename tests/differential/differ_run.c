@@ -465,21 +465,10 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
     return n;
 }
 
-bool with_uring;
-
-/* The flags as they can be compared. */
-static int flags_of(const struct world *w, const struct slot *s,
-                    const struct step *st)
-{
-    bool act = w->pending >= 0 && !st->partner;
-
-    return act && with_uring && is_tcp(s) ? st->flags & ~MSG_OOB : st->flags;
-}
-
 static ssize_t send_by(struct world *w, struct slot *s, const struct step *st,
                        const char *buf, size_t len)
 {
-    int flags = flags_of(w, s, st);
+    int flags = st->flags;
     const struct api *api = w->performer->api;
     struct sockaddr_storage sa;
     socklen_t alen;
@@ -544,7 +533,7 @@ static ssize_t do_send(struct world *w, struct slot *s, const struct step *st,
     /* An empty message that comes late would look like the end to a drain. */
     if (st->partner && len == 0 && s->type != SOCK_STREAM)
         len = 1;
-    note_urgent(w, s, flags_of(w, s, st));
+    note_urgent(w, s, st->flags);
     if (is_udp(s) && to >= 0)
         held = udp_held(&w->slot[to]);
     fill(buf, len, w->program, index);
@@ -846,8 +835,6 @@ static int do_close(struct world *w, struct slot *s, bool reset)
 
     if (s->fd < 0)
         return 0;
-    if (with_uring && is_sent_to(w, s) && !is_inet(s))
-        return -EOPNOTSUPP;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     note_going(w, s);
