@@ -898,6 +898,57 @@ static void test_exit_in_a_fiber_flushes_without_parking(void **state)
     munmap(shared, sizeof *shared);
 }
 
+static struct {
+    krait_sock *pair[2];
+    atomic_bool heard;
+} talk;
+
+static int hear(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    while (krait_recv(talk.pair[0], &byte, 1, 0) > 0)
+        atomic_store(&talk.heard, true);
+    return 0;
+}
+
+/* In exit(3), in a fiber. */
+static void talk_to_another(void)
+{
+    need(krait_sendall(talk.pair[1], "x", 1, 0) == 0);
+    need(until_set(&talk.heard));
+    need(krait_sleep(0.001) == 0); /* it hears on, and its worker goes on */
+    _exit(6);
+}
+
+static int exit_beside_another(void *unused)
+{
+    krait_fiber *f = krait_spawn(hear, NULL, NULL);
+
+    (void)unused;
+    need(until_parked(f));
+    exit(5);
+}
+
+static int exit_and_talk(const struct setting *setting)
+{
+    need(krait_socketpair(AF_UNIX, SOCK_STREAM, 0, talk.pair) == 0);
+    atexit(talk_to_another);
+    need(run_in(setting, exit_beside_another, NULL) == 6);
+    return 1;
+}
+
+static void test_others_go_on_while_a_fiber_is_in_exit(void **state)
+{
+    struct ended e = run_child(exit_and_talk, setting_of(state));
+
+    if (WIFEXITED(e.status) && WEXITSTATUS(e.status) == LACKS_ENGINE)
+        skip_because("this machine lacks the engine");
+    assert_string_equal(e.text, "");
+    assert_true(WIFEXITED(e.status) && WEXITSTATUS(e.status) == 6);
+}
+
 /* --- what the kernel refuses --------------------------------------------- */
 
 #ifndef SYS_io_uring_setup
@@ -1033,6 +1084,7 @@ int main(int argc, char **argv)
         {TEST(test_an_overflow_in_a_forked_childs_run_time_is_named), false},
         {TEST(test_a_thread_beside_the_run_time_forks), false},
         {TEST(test_exit_in_a_fiber_flushes_without_parking), false},
+        {TEST(test_others_go_on_while_a_fiber_is_in_exit), false},
         {TEST(test_where_io_uring_is_refused_epoll_does), true},
         {TEST(test_short_of_fds_krait_run_fails_and_leaks_nothing), false},
     };

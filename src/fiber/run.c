@@ -22,7 +22,7 @@
 _Atomic(struct krait__runtime *) krait__runtime;
 
 static atomic_bool running;
-static atomic_bool leaving;
+static _Atomic(const struct krait_fiber *) leaving;
 static atomic_uint visitors; /* threads outside, inside a call */
 
 /* --- from outside ------------------------------------------------------ */
@@ -59,6 +59,7 @@ static void in_child(void)
     atomic_store(&krait__runtime, NULL);
     atomic_store(&running, false);
     atomic_store(&visitors, 0);
+    atomic_store(&leaving, NULL);
     for (int i = 0; rt && i < rt->nworkers; i++) {
         struct krait__worker *w = &rt->workers[i];
 
@@ -82,12 +83,12 @@ void krait__leave_child(int result)
 
 static void on_exit_begin(void)
 {
-    atomic_store(&leaving, true);
+    atomic_store(&leaving, krait_self());
 }
 
-bool krait__leaving(void)
+bool krait__leaving(const struct krait_fiber *f)
 {
-    return atomic_load_explicit(&leaving, memory_order_relaxed);
+    return atomic_load_explicit(&leaving, memory_order_relaxed) == f;
 }
 
 static void watch_exit(void)

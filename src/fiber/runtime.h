@@ -176,8 +176,8 @@ struct krait_fiber *krait__fiber_on(const struct krait__stack *stack);
  * while the stack pool lives. */
 const char *krait__fiber_name(struct krait_fiber *f, char *buf);
 
-/* True once the process has begun to exit. */
-bool krait__leaving(void);
+/* True where this fiber has called exit(3), and is in it. */
+bool krait__leaving(const struct krait_fiber *f);
 
 /* A fiber's function has returned in the child of a fork. */
 _Noreturn void krait__leave_child(int result);

@@ -443,7 +443,9 @@ int krait__stopped(void)
 
 bool krait__in_fiber(void)
 {
-    return current(here) != NULL && !krait__leaving();
+    struct krait_fiber *f = current(here);
+
+    return f && !krait__leaving(f);
 }
 
 bool krait__takes(const struct krait__op *op)
