@@ -112,9 +112,11 @@ static void test_options_out_of_range(void **state)
     assert_run_fails(ENOMEM, .workers = 1, .stack_size = SIZE_MAX);
     assert_run_fails(ENOMEM, .workers = 1, .stack_size = SIZE_MAX / 2);
     assert_fails(krait_run(NULL, NULL, NULL), EINVAL);
+    assert_contains(krait_errmsg(), "no function");
     assert_fails(
         krait_run_sized(main_that_must_not_run, &ran, &grown.o, sizeof grown),
         E2BIG);
+    assert_contains(krait_errmsg(), "an option is set that");
     assert_false(ran);
     setenv("KRAIT_ENGINE", "nonsense", 1);
     assert_run_fails(EINVAL, .workers = 1);
@@ -300,7 +302,9 @@ static int spawn_on_each(void *workers)
     see(krait_spawn(do_not_much, NULL, &(krait_spawn_options){.worker = -1}) ==
             NULL &&
         errno == EINVAL);
+    see(strstr(krait_errmsg(), "no such worker"));
     see(krait_spawn(NULL, NULL, NULL) == NULL && errno == EINVAL);
+    see(strstr(krait_errmsg(), "no function"));
     return 0;
 }
 

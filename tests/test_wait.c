@@ -358,6 +358,7 @@ static void test_a_timeout_out_of_range_is_refused(void **state)
     own_pipe(ends);
     assert_fails(krait_wait_fd(ends[0], POLLIN, -1), EINVAL);
     assert_fails(krait_wait_fd(ends[0], POLLIN, NAN), EINVAL);
+    assert_contains(krait_errmsg(), "a timeout is");
     assert_fails(krait_wait_child(1, NULL, -1), EINVAL);
     assert_fails(krait_wait_child(1, NULL, NAN), EINVAL);
 }

@@ -395,6 +395,10 @@ static const char *reason(int code, const char *why)
     switch (code) {
     case -EBUSY:
         return "a run-time runs in this process already";
+    case -EAGAIN:
+        return "no more threads can be had for its workers";
+    case -E2BIG:
+        return KRAIT__UNKNOWN_OPTION;
     case -ENOTSUP:
         return "the chosen engine can't be had here, or hardware shadow "
                "stacks are on";
@@ -414,8 +418,12 @@ int krait_run_sized(int (*main)(void *arg), void *arg,
         return krait__fail("run", rc, reason(rc, NULL), NULL, NULL, 0);
     watch_exit();
     rc = krait__options(&rt.opt, sizeof rt.opt, options, size);
+    if (rc == 0 && !main) {
+        why = "no function (NULL)";
+        rc = -EINVAL;
+    }
     if (rc == 0)
-        rc = main ? check_options(&rt, &why) : -EINVAL;
+        rc = check_options(&rt, &why);
     if (rc == 0)
         rc = run_with(&rt);
     atomic_store(&running, false);

@@ -97,6 +97,10 @@ int krait__watchdog_start(struct krait__runtime *rt)
     dog.seen = calloc((size_t)rt->nworkers, sizeof *dog.seen);
     if (!dog.seen)
         return -ENOMEM;
+    /* Else the first look, should it come while the first fiber is entered,
+     * would find it there since the machine was started. */
+    for (int i = 0; i < rt->nworkers; i++)
+        dog.seen[i].since = krait__now();
     dog.runtime = rt;
     dog.ends = false;
     pthread_mutex_init(&dog.lock, NULL);

@@ -28,9 +28,24 @@ static void describe(const void *subject, char *buf, size_t size)
     snprintf(buf, size, "%d", *(const int *)subject);
 }
 
-static int failed(const char *op, int code, int number)
+/* What the errno means here, where its own text says something else. */
+static const char *reason(int code, bool bad_number)
 {
-    return krait__fail(op, code, NULL, describe, &number, sizeof number);
+    switch (code) {
+    case -EAGAIN:
+        return "would have to wait, and the timeout is 0";
+    case -EINVAL:
+        return bad_number ? "not the number of one process"
+                          : "a timeout is 0, more, or KRAIT_FOREVER";
+    default:
+        return NULL;
+    }
+}
+
+static int failed(const char *op, int code, int number, bool bad_number)
+{
+    return krait__fail(op, code, reason(code, bad_number), describe, &number,
+                       sizeof number);
 }
 
 /* --- a plain fd -------------------------------------------------------- */
@@ -84,7 +99,7 @@ int krait_wait_fd(int fd, short events, double timeout)
 {
     int rc = wait_fd(fd, events, timeout);
 
-    return rc < 0 ? failed("wait_fd", rc, fd) : rc;
+    return rc < 0 ? failed("wait_fd", rc, fd, false) : rc;
 }
 
 /* --- a child ----------------------------------------------------------- */
@@ -162,5 +177,5 @@ int krait_wait_child(pid_t pid, int *status, double timeout)
 {
     int rc = wait_child(pid, status, timeout);
 
-    return rc < 0 ? failed("wait_child", rc, pid) : rc;
+    return rc < 0 ? failed("wait_child", rc, pid, pid <= 0) : rc;
 }
