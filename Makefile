@@ -154,6 +154,6 @@ install: product
 clean:
 	rm -rf build out
 
-.PHONY: all help product run tests test torture differential fuzz coverage check \
-	check-text check-list check-tidy check-cppcheck format install clean \
+.PHONY: all help product run tests test torture differential fuzz coverage \
+	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

@@ -247,7 +247,7 @@ bool census_enough(FILE *out, const struct census *c)
         all &=
             enough(out, c, c->woken[wakes[i].op][wakes[i].act], wakes[i].least,
                    op_name(wakes[i].op), op_name(wakes[i].act));
-    for (i = OP_RECV; i <= OP_SENDTO; i++)
+    for (i = OP_RECV; i <= OP_SENDALL; i++)
         all &= enough(out, c,
                       c->ended[i][END_INTERRUPT] && c->ended[i][END_CANCEL] &&
                               c->ended[i][END_CLOSE]

@@ -387,17 +387,18 @@ static void make_full_backlog(struct maker *m)
 {
     unsigned place = pick(m, PLACES), type = stream_type(m, place);
     int backlog = (int)pick(m, 2);
-    int l = listener(m, place, type, backlog), i;
+    int l = listener(m, place, type, backlog), c, i;
 
     for (i = 0; l >= 0 && i < backlog + 1; i++) {
-        int c = add_socket(m, place, type);
-
+        c = add_socket(m, place, type);
         if (c < 0)
             return;
         add_connect(m, c, l, brief(m));
         m->slot[c].role = CONNECTED;
     }
-    add_socket(m, place, type);
+    c = add_socket(m, place, type);
+    if (c >= 0 && percent(m, 30))
+        add_connect(m, c, l, percent(m, 80) ? AT_ONCE : SHORT);
 }
 
 static void make_some(struct maker *m)
