@@ -16,7 +16,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -142,8 +141,8 @@ static void make_workers(void)
     const char *tmp = getenv("TMPDIR");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct tally *tallies =
-        mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        __real_mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     /* Paths of sockets are relative, so the folder's may be long. */
     if (!tmp || strlen(tmp) > 40)

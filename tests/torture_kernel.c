@@ -15,13 +15,10 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 /* --- memory ------------------------------------------------------------ */
 
-void *__real_mmap(void *at, size_t size, int prot, int flags, int fd,
-                  off_t offset);
 int __real_munmap(void *at, size_t size);
 int __real_madvise(void *at, size_t size, int advice);
 int __real_mprotect(void *at, size_t size, int prot);
@@ -36,9 +33,8 @@ int __wrap_mincore(void *at, size_t size, unsigned char *in);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd,
                   off_t offset)
 {
-    void *base = fails(S_MMAP)
-                     ? MAP_FAILED
-                     : __real_mmap(at, size, prot, flags, fd, offset);
+    void *base = fails(S_MMAP) ? MAP_FAILED
+                               : __real_mmap(at, size, prot, flags, fd, offset);
 
     count_live(base != MAP_FAILED);
     return base;
