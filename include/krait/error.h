@@ -10,9 +10,11 @@
  *
  * The errors that Krait itself makes:
  *
- *   ETIMEDOUT     the socket's timeout passed (domain KRAIT_ERROR_TIMEOUT),
- *                 or the kernel gave up on the peer (domain KRAIT_ERROR_OS)
- *   ECANCELED     krait_interrupt, krait_close or a server's end woke the call
+ *   ETIMEDOUT     the socket's timeout, or a deadline scope's, passed (domain
+ *                 KRAIT_ERROR_TIMEOUT), or the kernel gave up on the peer (domain
+ *                 KRAIT_ERROR_OS)
+ *   ECANCELED     krait_interrupt, krait_close or a server's end woke the call,
+ *                 or the calling fiber was cancelled (krait_cancel)
  *   EAGAIN        the call would have to wait, and must not (timeout 0)
  *   EINTR         a signal came, and the signal hook asked to give up
  *   EHOSTUNREACH  a name could not be resolved (domain KRAIT_ERROR_NAME)
@@ -35,7 +37,7 @@ enum krait_error_domain {
     KRAIT_ERROR_TLS      /* a TLS transport's (none exists yet) */
 };
 
-/* The last failure of this thread in one line: the operation, the address,
+/* The last failure of this thread, or fiber, in one line: the operation, the address,
  * the cause, and a hint where there is one:
  *
  *   connect [::1]:80: Connection refused: nothing listens there
@@ -59,10 +61,11 @@ KRAIT_API int krait_erreai(void);
  * where `what` is NULL or empty. Keeps errno. */
 KRAIT_API void krait_perror(const char *what);
 
-/* Where the library's own few lines go (the default handle_error's): `fn` gets
- * each without its newline, in the thread that has something to say, perhaps
- * in several at once. NULL, the default: to stderr, with "krait: " before it.
- * The library prints nothing else.
+/* Where the library's own few lines go (the default handle_error's, the
+ * watchdog's): `fn` gets each without its newline, in the thread that has
+ * something to say, perhaps in several at once. NULL, the default: to stderr,
+ * with "krait: " before it. The library prints nothing else, but for the line
+ * that names a fiber whose stack has overflowed: that goes to stderr always.
  * Set it before threads are started. */
 typedef void krait_log_fn(void *arg, const char *line);
 KRAIT_API void krait_set_log(krait_log_fn *fn, void *arg);

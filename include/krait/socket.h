@@ -28,10 +28,11 @@
  * Unless said otherwise a call returns 0, or -1 and errno, and krait_errmsg()
  * says the rest. Every call fails with EBADF where the socket is NULL, and
  * every one that takes an address fails with that address's error. Calls that
- * may wait also fail with ETIMEDOUT (the timeout passed), EAGAIN (timeout 0 or
- * MSG_DONTWAIT, and it would have to wait), ECANCELED (krait_interrupt,
- * krait_close) and EINTR (the signal hook); what is listed with each call is
- * what comes on top. Only krait_interrupt may be called from signal handlers.
+ * may wait also fail with ETIMEDOUT (the timeout, or a deadline scope's, has
+ * passed), EAGAIN (timeout 0 or MSG_DONTWAIT, and it would have to wait),
+ * ECANCELED (krait_interrupt, krait_close; the fiber was cancelled) and EINTR
+ * (the signal hook); what is listed with each call is what comes on top. Only
+ * krait_interrupt may be called from signal handlers.
  */
 #ifndef KRAIT_SOCKET_H
 #define KRAIT_SOCKET_H
