@@ -400,8 +400,9 @@ static const char *reason(int code, const char *why)
     case -E2BIG:
         return KRAIT__UNKNOWN_OPTION;
     case -ENOTSUP:
-        return "the chosen engine can't be had here, or hardware shadow "
-               "stacks are on";
+        return krait__context_check() < 0
+                   ? "hardware shadow stacks are on, which fibers don't know"
+                   : "io_uring was asked for, and can't be had here";
     default:
         return why;
     }
