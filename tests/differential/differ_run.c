@@ -182,6 +182,7 @@ static void slot_is(struct slot *s, unsigned place, unsigned type)
 
 static void slot_empty(struct slot *s)
 {
+    memset(s, 0, sizeof *s);
     slot_is(s, UNIX_NAME, SOCK_STREAM);
     s->fd = -1;
     s->s = NULL;
