@@ -105,6 +105,7 @@ static void test_only_the_innermost_scope_can_end(void **state)
 
     (void)state;
     assert_fails(krait_deadline_end(NULL), EINVAL);
+    assert_fails(krait_deadline_begin(NULL, LONG), EINVAL);
     assert_works(krait_deadline_begin(&outer, LONG));
     assert_works(krait_deadline_begin(&inner, LONG / 2));
     assert_fails(krait_deadline_end(&outer), EINVAL);

@@ -497,6 +497,52 @@ static void test_an_error_after_a_part_was_sent_is_kept(void **state)
 }
 
 /* As in recv(2): who reads over the mark destroys what is marked. */
+static bool is_urgent(void *fd)
+{
+    struct pollfd p = {.fd = *(int *)fd, .events = POLLPRI};
+
+    return poll(&p, 1, 0) == 1;
+}
+
+/* A receive that waits inside the kernel would read over it. */
+static void test_an_urgent_byte_is_not_lost_on_who_waits(void **state)
+{
+    char got[4] = "", urgent = 0;
+    struct call call = {.buf = got, .len = sizeof got};
+    krait_sock *pair[2];
+    int fd;
+
+    connect_pair(transport_of(state), pair);
+    call.sock = pair[1];
+    fd = krait_fileno(pair[1]);
+    call_and_block(&call, do_recv);
+    assert_int_equal(krait_send(pair[0], "!", 1, MSG_OOB), 1);
+    assert_true(wait_for(is_urgent, &fd));
+    assert_int_equal(krait_recv(pair[1], &urgent, 1, MSG_OOB), 1);
+    assert_int_equal(urgent, '!');
+    assert_int_equal(krait_send(pair[0], "abc", 3, 0), 3);
+    join(call.task);
+    assert_int_equal(call.rc, 3);
+    assert_memory_equal(got, "abc", 3);
+}
+
+/* Where urgent bytes are bytes like others, io_uring may wait inside. */
+static void test_an_inline_urgent_byte_comes_with_the_others(void **state)
+{
+    char got[4] = "";
+    struct call call = {.buf = got, .len = sizeof got};
+    krait_sock *pair[2];
+
+    connect_pair(transport_of(state), pair);
+    call.sock = pair[1];
+    assert_works(krait_setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, 1));
+    call_and_block(&call, do_recv);
+    assert_int_equal(krait_send(pair[0], "!", 1, MSG_OOB), 1);
+    join(call.task);
+    assert_int_equal(call.rc, 1);
+    assert_int_equal(got[0], '!');
+}
+
 static void test_msg_waitall_stops_at_the_urgent_mark(void **state)
 {
     krait_sock *pair[2];
@@ -735,6 +781,10 @@ int main(int argc, char **argv)
          UNIX_STREAM | ABSTRACT_STREAM},
         {TEST(test_a_reset_in_the_middle_of_sendall_is_said), STREAMS},
         {TEST(test_an_error_after_a_part_was_sent_is_kept), STREAMS},
+        {TEST(test_an_urgent_byte_is_not_lost_on_who_waits),
+         INET_STREAM | INET6_STREAM},
+        {TEST(test_an_inline_urgent_byte_comes_with_the_others),
+         INET_STREAM | INET6_STREAM},
         {TEST(test_msg_waitall_stops_at_the_urgent_mark),
          INET_STREAM | INET6_STREAM},
         {TEST(test_an_urgent_byte_ends_a_waitall_that_waits),

@@ -66,7 +66,10 @@ static const struct scenario *scenario_at(size_t i)
     if (i < own_count)
         return &own_scenarios[i];
     i -= own_count;
-    return i < serve_count ? &serve_scenarios[i] : NULL;
+    if (i < serve_count)
+        return &serve_scenarios[i];
+    i -= serve_count;
+    return i < fiber_count ? &fiber_scenarios[i] : NULL;
 }
 
 static const struct scenario *scenario_named(const char *name)
@@ -262,6 +265,25 @@ static bool has_ipv6(void)
     return has;
 }
 
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+/* In a process of its own: where it can't be had, nothing is left behind. */
+static bool has_uring(void)
+{
+    krait_run_options o = {.workers = 1, .engine = KRAIT_ENGINE_URING};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(krait_run(nothing, NULL, &o) == 0 ? 0 : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool uring;
 static unsigned called_at_all[SYMBOLS];
 
 /* How often each symbol is called where nothing fails; the sum. */
@@ -347,6 +369,8 @@ static void torture_all(void)
     for (size_t i = 0; (s = scenario_at(i)); i++) {
         if ((s->flags & NEEDS_IPV6) && !ipv6)
             printf("%-26s skipped: the loopback has no IPv6\n", s->name);
+        else if ((s->flags & NEEDS_URING) && !uring)
+            printf("%-26s skipped: there is no io_uring here\n", s->name);
         else if (total.complaints < COMPLAINTS_MAX)
             torture(s);
     }
@@ -357,7 +381,7 @@ static void torture_all(void)
 static void check_all_called(void)
 {
     for (int s = 0; s < SYMBOLS; s++) {
-        if (called_at_all[s] > 0)
+        if (called_at_all[s] > 0 || (IS_OF_URING(s) && !uring))
             continue;
         fprintf(stderr, "torture: the library never called %s\n",
                 symbol_names[s]);
@@ -400,6 +424,8 @@ int main(void)
     double begun = now();
     int status;
 
+    unsetenv("KRAIT_ENGINE"); /* scenarios choose */
+    uring = has_uring();
     make_workers();
     if (only) {
         status = run_only(only);

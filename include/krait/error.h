@@ -10,9 +10,11 @@
  *
  * The errors that Krait itself makes:
  *
- *   ETIMEDOUT     the socket's timeout passed (domain KRAIT_ERROR_TIMEOUT),
- *                 or the kernel gave up on the peer (domain KRAIT_ERROR_OS)
- *   ECANCELED     krait_interrupt, krait_close or a server's end woke the call
+ *   ETIMEDOUT     the socket's timeout, or a deadline scope's, passed (domain
+ *                 KRAIT_ERROR_TIMEOUT), or the kernel gave up on the peer
+ *                 (domain KRAIT_ERROR_OS)
+ *   ECANCELED     krait_interrupt, krait_close, krait_cancel or a server's end
+ *                 woke the call
  *   EAGAIN        the call would have to wait, and must not (timeout 0)
  *   EINTR         a signal came, and the signal hook asked to give up
  *   EHOSTUNREACH  a name could not be resolved (domain KRAIT_ERROR_NAME)
@@ -28,14 +30,14 @@
 KRAIT_BEGIN_DECLS
 
 enum krait_error_domain {
-    KRAIT_ERROR_NONE,    /* nothing has failed in this thread */
+    KRAIT_ERROR_NONE,    /* nothing has failed here yet */
     KRAIT_ERROR_OS,      /* the operating system refused; or a bad argument */
     KRAIT_ERROR_TIMEOUT, /* Krait's own timeout passed */
     KRAIT_ERROR_NAME,    /* name resolution; krait_erreai() has the code */
     KRAIT_ERROR_TLS      /* a TLS transport's (none exists yet) */
 };
 
-/* The last failure of this thread in one line: the operation, the address,
+/* The caller's last failure in one line: the operation, the address,
  * the cause, and a hint where there is one:
  *
  *   connect [::1]:80: Connection refused: nothing listens there

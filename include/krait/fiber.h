@@ -111,8 +111,8 @@ typedef struct krait_spawn_options {
 /* Starts a fiber that runs `fn(arg)`, soon: not before the caller waits, where
  * it is on the caller's worker. `options` may be NULL. Whoever started it must
  * krait_join or krait_release it, once. NULL and errno: ENOMEM; EINVAL no such
- * worker, no function; E2BIG as krait_run; ESRCH no run-time runs (from a thread outside it); ECANCELED the
- * run-time is ending (likewise). */
+ * worker, no function; E2BIG as krait_run; ESRCH no run-time runs (from a
+ * thread outside it); ECANCELED the run-time is ending (likewise). */
 KRAIT_API krait_fiber *krait_spawn_sized(int (*fn)(void *arg), void *arg,
                                          const krait_spawn_options *options,
                                          size_t size);

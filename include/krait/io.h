@@ -58,8 +58,8 @@ KRAIT_API int krait_wait_fd(int fd, short events, double timeout);
  * -1 and errno: ECHILD no child of this process, or somebody else has reaped
  * it; EINVAL `pid` is not above 0, the timeout is negative or not a number;
  * EAGAIN it has not ended, timeout 0; ETIMEDOUT, ECANCELED, EINTR as
- * krait_wait_fd; EMFILE, ENFILE, ENOMEM no fd to wait with; ENOSYS this kernel
- * has no pidfd_open(2) (it is older than Linux 5.3). */
+ * krait_wait_fd; EMFILE, ENFILE, ENOMEM no fd to wait with. (Before Linux 5.3,
+ * which has no pidfd_open(2), it is looked for every 10 ms.) */
 KRAIT_API int krait_wait_child(pid_t pid, int *status, double timeout);
 
 /* Calls `fn(arg)`, which may block, and returns what it returned, with its

@@ -34,8 +34,9 @@ typedef struct krait_deadline {
     struct krait_deadline *outer_;
 } krait_deadline;
 
-/* `seconds` from now; KRAIT_FOREVER: no limit. EINVAL: negative or not a
- * number; the scope has begun all the same, without a limit. */
+/* `seconds` from now; KRAIT_FOREVER: no limit. -1 and EINVAL:
+ * negative or not a number, where the scope has begun all the same, without a
+ * limit; NULL. */
 KRAIT_API int krait_deadline_begin(krait_deadline *d, double seconds);
 
 /* Ends the scope: 1 where its time had passed, 0 where not. -1 and EINVAL: it

@@ -117,7 +117,8 @@ static inline krait_server *krait_server_new(
 /* Serves until krait_server_shutdown: returns 0 then, with handlers perhaps
  * still running in threads (krait_server_close ends them). It may be called
  * again. -1 and errno where nothing can be served any more (EBADF: the fd was
- * closed underneath), or EINTR (the signal hook). A NULL server fails with the
+ * closed underneath), EINTR (the signal hook), ECANCELED (the calling fiber was
+ * cancelled) or ETIMEDOUT (a deadline scope). A NULL server fails with the
  * error of krait_server_new. What fails for one client (ECONNABORTED) or for
  * a while (EMFILE, ENFILE, ENOMEM, ENOBUFS) is ridden out: with a pause, and
  * said in the log once. */

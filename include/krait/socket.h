@@ -2,6 +2,9 @@
  *
  * krait/socket.h - sockets: Python's `socket` objects.
  *
+ * The calls are the same in plain threads and in fibers (krait/fiber.h): what
+ * would make a thread wait parks a fiber, and nothing else is different.
+ *
  * The signatures are POSIX's with the fd replaced by a krait_sock; what
  * differs from recv(2) and its kin is what Python fixed:
  *
@@ -18,20 +21,21 @@
  *     wait.
  *   - Names are resolved by the call that is given one.
  *
- * Sharing. Any thread may use a socket while others do. krait_interrupt wakes
- * all who wait on it. krait_close does too, but starting a call on a socket
- * after krait_close of it has begun is the caller's error, as with fclose: to
- * take a socket away from others, interrupt it, join them, then close it. A
- * thread must not be cancelled (pthread_cancel) inside a call: krait_interrupt
- * is for that.
+ * Sharing. Any thread or fiber may use a socket while others do.
+ * krait_interrupt wakes all who wait on it. krait_close does too, but starting
+ * a call on a socket after krait_close of it has begun is the caller's error,
+ * as with fclose: to take a socket away from others, interrupt it, join them,
+ * then close it. A thread must not be cancelled (pthread_cancel) inside a call:
+ * krait_interrupt is for that.
  *
  * Unless said otherwise a call returns 0, or -1 and errno, and krait_errmsg()
  * says the rest. Every call fails with EBADF where the socket is NULL, and
  * every one that takes an address fails with that address's error. Calls that
- * may wait also fail with ETIMEDOUT (the timeout passed), EAGAIN (timeout 0 or
- * MSG_DONTWAIT, and it would have to wait), ECANCELED (krait_interrupt,
- * krait_close) and EINTR (the signal hook); what is listed with each call is
- * what comes on top. Only krait_interrupt may be called from signal handlers.
+ * may wait also fail with ETIMEDOUT (the timeout, or a deadline scope's time,
+ * has passed), EAGAIN (timeout 0 or MSG_DONTWAIT, and it would have to wait),
+ * ECANCELED (krait_interrupt, krait_close, krait_cancel), EINTR (the signal
+ * hook) and ENOMEM; what is listed with each call is what comes on top. Only
+ * krait_interrupt may be called from signal handlers.
  */
 #ifndef KRAIT_SOCKET_H
 #define KRAIT_SOCKET_H

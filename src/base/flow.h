@@ -14,6 +14,7 @@
 
 struct krait__failure;
 struct krait_deadline;
+struct krait__handler;
 
 struct krait__flow {
     struct krait__failure *failure; /* the last failure's record; NULL: the
@@ -21,6 +22,8 @@ struct krait__flow {
     char *line;                     /* krait_errmsg's, on the heap; NULL: none
                                      * yet, or the thread's own */
     struct krait_deadline *scope;   /* the innermost deadline scope */
+    const struct krait__handler *handler; /* the server's: the innermost that
+                                           * it is in */
     bool is_fiber;
 };
 

@@ -11,6 +11,8 @@
 
 /* Copies `in`, of `in_size` bytes (NULL: all defaults), to `out`. 0 or
  * -E2BIG. */
+#define KRAIT__UNKNOWN_OPTION \
+    "an option is set that this version of the library does not know"
 int krait__options(void *out, size_t out_size, const void *in, size_t in_size);
 
 #endif

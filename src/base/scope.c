@@ -24,6 +24,9 @@ int krait_deadline_begin(krait_deadline *d, double seconds)
     int64_t ns = KRAIT__NEVER;
     bool good = krait__timeout(seconds, &ns);
 
+    if (!d)
+        return krait__fail("deadline_begin", -EINVAL, "no scope (NULL)", NULL,
+                           NULL, 0);
     /* Of 0 seconds too: a moment that has passed, not "does not wait". */
     d->at_ = ns == 0 ? krait__now() : krait__deadline(ns);
     if (outer < d->at_)

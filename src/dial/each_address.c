@@ -10,9 +10,12 @@
 /* More than any honest name has; a hostile one must not keep us for ever. */
 enum { ADDRESSES_MAX = 32 };
 
+/* What ended one attempt would end all others, too: the time, the signal hook,
+ * the calling fiber's cancellation. */
 static bool over(void)
 {
-    return krait_errdomain() == KRAIT_ERROR_TIMEOUT || krait_errno() == EINTR;
+    return krait_errdomain() == KRAIT_ERROR_TIMEOUT || krait_errno() == EINTR ||
+           krait_errno() == ECANCELED;
 }
 
 krait_sock *krait__each_address(const char *op, const krait_addr *addr,

@@ -23,6 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fiber/park.h"
 #include "socket/sock.h"
 
 /* For how long others may hold the lock, and how often it is tried. */
@@ -53,33 +54,54 @@ static int open_folder(const char *path)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Waits for the lock: 0, or an errno. */
+/* Waits for the lock: 0, or a negative code. */
 static int flock_until(int fd, int64_t deadline)
 {
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int rc;
+
         if (errno != EINTR &&
             (errno != EWOULDBLOCK || krait__now() >= deadline))
-            return errno;
-        krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
+            return -errno;
+        rc = krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
+        if (rc == -KRAIT__ETIMEOUT)
+            rc = krait__stopped(); /* it may have been a scope's time */
+        if (rc < 0)
+            return rc;
     }
     return 0;
+}
+
+static bool is_callers(int code)
+{
+    switch (code) {
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+    case -ECANCELED:
+    case -EINTR:
+    case -KRAIT__ETIMEOUT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* 0, with the locked fd; or with -1, where there is no lock to be had: then the
  * server starts without. The lock narrows a gap, and to insist on it would let
  * anybody who may open the folder keep servers from starting. A negative code
- * where there is none for want of fds or memory. */
+ * where the caller lacks fds or memory, or must not wait on. */
 static int lock_folder(const char *path, int *fd)
 {
-    int error;
+    int rc;
 
     *fd = open_folder(path);
-    error = *fd < 0 ? errno : flock_until(*fd, krait__deadline(LOCK_PATIENCE));
-    if (error && *fd >= 0) {
+    rc = *fd < 0 ? -errno : flock_until(*fd, krait__deadline(LOCK_PATIENCE));
+    if (rc < 0 && *fd >= 0) {
         close(*fd);
         *fd = -1;
     }
-    return error == EMFILE || error == ENFILE || error == ENOMEM ? -error : 0;
+    return is_callers(rc) ? rc : 0;
 }
 
 /* --- dead or alive ----------------------------------------------------- */

@@ -270,8 +270,6 @@ static void epoll_wake(struct krait__engine *engine)
     errno = saved;
 }
 
-/* Also what the child of a fork does: closing its own copies of the two fds
- * changes nothing for the parent, as EPOLL_CTL_DEL would. */
 static void epoll_destroy(struct krait__engine *engine)
 {
     struct epoll_engine *e = (struct epoll_engine *)engine;
@@ -284,6 +282,17 @@ static void epoll_destroy(struct krait__engine *engine)
     free(e);
 }
 
+/* Closing the child's own copies of the two fds changes nothing for the parent,
+ * as EPOLL_CTL_DEL would. The memory is left as it is: the owner may have been
+ * in the middle of making it larger. */
+static void epoll_abandon(struct krait__engine *engine)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+
+    close(e->wake_fd);
+    close(e->set);
+}
+
 static const struct krait__engine epoll_engine = {
     .name = "epoll",
     .takes = 1U << KRAIT__POLL,
@@ -292,7 +301,7 @@ static const struct krait__engine epoll_engine = {
     .wait = epoll_wait_tell,
     .wake = epoll_wake,
     .destroy = epoll_destroy,
-    .abandon = epoll_destroy,
+    .abandon = epoll_abandon,
 };
 
 struct krait__engine *krait__epoll_new(int *code)

@@ -233,14 +233,15 @@ static void uring_cancel(struct krait__engine *engine, struct krait__op *op)
 /* Of what a poll says that came, what was asked for; 0: nothing. */
 static int what_came(const struct krait__op *op, int said)
 {
-    const int plain = POLLIN | POLLOUT | POLLRDHUP;
+    const int plain = POLLOUT | POLLRDHUP;
     int asked = (unsigned short)op->arg[1];
     int got;
 
     if (!(asked & ~plain))
         return said & (asked | POLLERR | POLLHUP | POLLNVAL);
     /* io_uring passes on what the wake-up said, without looking; and what wakes
-     * a socket's readers says PRI and RDBAND of all data. */
+     * a socket's readers says IN, PRI and RDBAND of whatever came. Who believes
+     * that an urgent byte of TCP's is ordinary data, and receives, loses it. */
     got = (int)krait__attempt(op);
     return got == -EAGAIN ? 0 : got;
 }

@@ -22,7 +22,7 @@
 _Atomic(struct krait__runtime *) krait__runtime;
 
 static atomic_bool running;
-static atomic_bool leaving;
+static _Atomic(const struct krait_fiber *) leaving;
 static atomic_uint visitors; /* threads outside, inside a call */
 
 /* --- from outside ------------------------------------------------------ */
@@ -59,11 +59,15 @@ static void in_child(void)
     atomic_store(&krait__runtime, NULL);
     atomic_store(&running, false);
     atomic_store(&visitors, 0);
+    atomic_store(&leaving, NULL);
     for (int i = 0; rt && i < rt->nworkers; i++) {
-        struct krait__engine *engine = rt->workers[i].engine;
+        struct krait__worker *w = &rt->workers[i];
 
-        if (engine && engine->abandon)
-            engine->abandon(engine);
+        /* Who wakes a fiber of the parent's, which waits for a semaphore here
+         * too, finds its worker never asleep. */
+        atomic_store(&w->asleep, false);
+        if (w->engine && w->engine->abandon)
+            w->engine->abandon(w->engine);
     }
 }
 
@@ -79,12 +83,12 @@ void krait__leave_child(int result)
 
 static void on_exit_begin(void)
 {
-    atomic_store(&leaving, true);
+    atomic_store(&leaving, krait_self());
 }
 
-bool krait__leaving(void)
+bool krait__leaving(const struct krait_fiber *f)
 {
-    return atomic_load_explicit(&leaving, memory_order_relaxed);
+    return atomic_load_explicit(&leaving, memory_order_relaxed) == f;
 }
 
 static void watch_exit(void)
@@ -121,26 +125,27 @@ static int count_cpus(void)
 }
 
 /* The environment goes before the options. */
-static int engine_asked_for(krait_run_options *o, const char **by)
+static int ask_environment(struct krait__runtime *rt)
 {
-    const char *word = getenv("KRAIT_ENGINE");
+    /* Before there is a second thread of ours. */
+    const char *word = getenv("KRAIT_ENGINE"); /* NOLINT(concurrency-*) */
 
-    *by = "asked for by krait_run's options";
+    rt->asked_by = "asked for by krait_run's options";
     if (!word || !*word)
         return 0;
-    *by = "asked for by KRAIT_ENGINE";
+    rt->asked_by = "asked for by KRAIT_ENGINE";
     if (strcmp(word, "epoll") == 0)
-        o->engine = KRAIT_ENGINE_EPOLL;
+        rt->opt.engine = KRAIT_ENGINE_EPOLL;
     else if (strcmp(word, "uring") == 0)
-        o->engine = KRAIT_ENGINE_URING;
+        rt->opt.engine = KRAIT_ENGINE_URING;
     else
         return -EINVAL;
     return 0;
 }
 
-static int check_options(krait_run_options *o, const char **why)
+static int check_options(struct krait__runtime *rt, const char **why)
 {
-    const char *by;
+    krait_run_options *o = &rt->opt;
     int64_t ns;
 
     *why = "an option is out of its range";
@@ -153,7 +158,7 @@ static int check_options(krait_run_options *o, const char **why)
     if (o->stack_size == 0)
         o->stack_size = KRAIT_STACK_SIZE * FRAMES;
     *why = "KRAIT_ENGINE is \"epoll\" or \"uring\"";
-    if (engine_asked_for(o, &by) < 0)
+    if (ask_environment(rt) < 0)
         return -EINVAL;
     *why = NULL;
     return 0;
@@ -169,7 +174,8 @@ static void say_why(struct krait__worker *w, const char *what, int code)
              code ? krait__strerror(-code, words, sizeof words) : "");
 }
 
-/* By the kernel (none, io_uring_disabled), a filter of system calls, SELinux. */
+/* By the kernel (none, io_uring_disabled), a filter of system calls,
+ * SELinux. */
 static bool is_refusal(int code)
 {
     return code == -ENOSYS || code == -EPERM || code == -EACCES;
@@ -177,23 +183,20 @@ static bool is_refusal(int code)
 
 static int choose_engine(struct krait__worker *w)
 {
-    krait_run_options o = w->runtime->opt;
-    const char *by;
+    const struct krait__runtime *rt = w->runtime;
+    enum krait_engine wanted = rt->opt.engine;
     int code = 0;
 
-    engine_asked_for(&o, &by);
-    if (o.engine != KRAIT_ENGINE_EPOLL) {
+    say_why(w, rt->asked_by, 0);
+    if (wanted == KRAIT_ENGINE_DEFAULT)
+        say_why(w, "the kernel has it", 0);
+    if (wanted != KRAIT_ENGINE_EPOLL)
         w->engine = krait__uring_new(&code);
-        say_why(w, o.engine == KRAIT_ENGINE_URING ? by : "the kernel has it",
-                0);
-    }
     if (w->engine)
         return 0;
-    if (o.engine == KRAIT_ENGINE_URING)
+    if (wanted == KRAIT_ENGINE_URING)
         return is_refusal(code) ? -ENOTSUP : code;
-    if (o.engine == KRAIT_ENGINE_EPOLL)
-        say_why(w, by, 0);
-    else
+    if (wanted == KRAIT_ENGINE_DEFAULT)
         say_why(w, "io_uring can't be had here", code);
     w->engine = krait__epoll_new(&code);
     return w->engine ? 0 : code;
@@ -392,6 +395,10 @@ static const char *reason(int code, const char *why)
     switch (code) {
     case -EBUSY:
         return "a run-time runs in this process already";
+    case -EAGAIN:
+        return "no more threads can be had for its workers";
+    case -E2BIG:
+        return KRAIT__UNKNOWN_OPTION;
     case -ENOTSUP:
         return "the chosen engine can't be had here, or hardware shadow "
                "stacks are on";
@@ -411,8 +418,12 @@ int krait_run_sized(int (*main)(void *arg), void *arg,
         return krait__fail("run", rc, reason(rc, NULL), NULL, NULL, 0);
     watch_exit();
     rc = krait__options(&rt.opt, sizeof rt.opt, options, size);
+    if (rc == 0 && !main) {
+        why = "no function (NULL)";
+        rc = -EINVAL;
+    }
     if (rc == 0)
-        rc = main ? check_options(&rt.opt, &why) : -EINVAL;
+        rc = check_options(&rt, &why);
     if (rc == 0)
         rc = run_with(&rt);
     atomic_store(&running, false);

@@ -72,10 +72,12 @@ struct krait_fiber {
 
 /* Written by the worker alone, read by anybody. */
 struct krait__counts {
-    _Atomic uint64_t spawned, ended, switches, operations;
+    _Atomic uint64_t spawned, switches, operations;
     _Atomic uint64_t waiting_for[KRAIT_WAIT_KINDS];
 };
 
+/* What others write has a cache line of its own. */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct krait__worker {
     struct krait__runtime *runtime;
     int number; /* 1, 2, ... */
@@ -108,6 +110,7 @@ struct krait__runtime {
     struct krait__worker *workers;
     struct krait__stacks *stacks;
     krait_run_options opt; /* with the defaults filled in */
+    const char *asked_by;  /* who chose the engine, where somebody did */
     int (*main)(void *arg);
     void *arg;
     int result;
@@ -173,8 +176,8 @@ struct krait_fiber *krait__fiber_on(const struct krait__stack *stack);
  * while the stack pool lives. */
 const char *krait__fiber_name(struct krait_fiber *f, char *buf);
 
-/* True once the process has begun to exit. */
-bool krait__leaving(void);
+/* True where this fiber has called exit(3), and is in it. */
+bool krait__leaving(const struct krait_fiber *f);
 
 /* A fiber's function has returned in the child of a fork. */
 _Noreturn void krait__leave_child(int result);

@@ -76,8 +76,9 @@ int krait_runtime_stats_sized(krait_stats *out, size_t size)
         krait__runtime_leave();
     if (rc < 0)
         return krait__fail("runtime_stats", rc,
-                           rc == -ESRCH ? "no run-time runs" : NULL, NULL, NULL,
-                           0);
+                           rc == -ESRCH ? "no run-time runs"
+                                        : "nowhere to put them (NULL)",
+                           NULL, NULL, 0);
     memcpy(out, &s, size < sizeof s ? size : sizeof s);
     if (size > sizeof s)
         memset((char *)out + sizeof s, 0, size - sizeof s);

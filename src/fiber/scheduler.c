@@ -161,7 +161,6 @@ static void bury(struct krait__worker *w, struct krait_fiber *f)
     krait__timer_remove(&w->timers, &f->timer);
     krait__list_remove(&f->all_node);
     krait__flow_end(&f->flow);
-    krait__count(&w->counts.ended, 1);
     /* Before anybody hears of it: who has joined a fiber finds it counted no
      * more. The run-time stays until this worker has left its loop. */
     last = atomic_fetch_sub(&rt->alive, 1) == 1 && atomic_load(&rt->ending);
@@ -180,8 +179,9 @@ static void bury(struct krait__worker *w, struct krait_fiber *f)
 
 static void run(struct krait__worker *w, struct krait_fiber *f)
 {
-    atomic_store_explicit(&w->current, f, memory_order_release);
+    /* In this order for the watchdog: one count is one fiber's turn. */
     krait__count(&w->counts.switches, 1);
+    atomic_store_explicit(&w->current, f, memory_order_release);
     krait__flow_enter(&f->flow);
     w->slice = SLICE;
     krait__context_switch(&w->context, &f->context);
@@ -278,7 +278,7 @@ static void mark_cancelled(struct krait_fiber *f)
 
 static void mark_signalled(struct krait_fiber *f)
 {
-    f->signalled = f->parked;
+    f->signalled |= f->parked;
 }
 
 static void run_timers(struct krait__worker *w)
@@ -443,7 +443,9 @@ int krait__stopped(void)
 
 bool krait__in_fiber(void)
 {
-    return current(here) != NULL && !krait__leaving();
+    struct krait_fiber *f = current(here);
+
+    return f && !krait__leaving(f);
 }
 
 bool krait__takes(const struct krait__op *op)

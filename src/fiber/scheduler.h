@@ -14,8 +14,8 @@
 #include "engine/engine.h"
 
 /* True where the caller is a fiber that can be parked: not in a plain thread,
- * not in the child of a fork, and not once the process is leaving (stdio
- * flushes its FILEs then, and what waits must wait where it is). */
+ * not in the child of a fork, and not in exit(3): stdio flushes its FILEs then,
+ * and what waits must wait where it is. */
 bool krait__in_fiber(void);
 
 /* True where the caller's engine performs such operations whole. In a fiber

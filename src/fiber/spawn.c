@@ -146,11 +146,13 @@ static int start(struct krait__runtime *rt, int (*fn)(void *arg), void *arg,
     return 0;
 }
 
-static const char *why_not(int code)
+static const char *why_not(int code, bool has_fn)
 {
     switch (code) {
     case -EINVAL:
-        return "no function, no such worker, or an option out of its range";
+        return has_fn ? "there is no such worker" : "no function (NULL)";
+    case -E2BIG:
+        return KRAIT__UNKNOWN_OPTION;
     case -ESRCH:
         return "no run-time runs: krait_run";
     case -ECANCELED:
@@ -171,7 +173,7 @@ krait_fiber *krait_spawn_sized(int (*fn)(void *arg), void *arg,
     if (rc == 0)
         rc = start(rt, fn, arg, &o, &f);
     if (rc < 0)
-        krait__fail("spawn", rc, why_not(rc), NULL, NULL, 0);
+        krait__fail("spawn", rc, why_not(rc, fn), NULL, NULL, 0);
     if (rt)
         krait__runtime_leave();
     return f;

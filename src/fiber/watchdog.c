@@ -45,11 +45,13 @@ static void name_it(struct krait__worker *w, int64_t for_ns)
 
 static void look_at(struct krait__worker *w, struct seen *seen, int64_t limit)
 {
+    /* Who is current has been counted: so the count is read after that. */
+    bool in_fiber = atomic_load(&w->current);
     uint64_t switches =
         atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
     int64_t now = krait__now();
 
-    if (switches != seen->switches || !atomic_load(&w->current)) {
+    if (switches != seen->switches || !in_fiber) {
         *seen = (struct seen){.switches = switches, .since = now};
         return;
     }
@@ -95,6 +97,10 @@ int krait__watchdog_start(struct krait__runtime *rt)
     dog.seen = calloc((size_t)rt->nworkers, sizeof *dog.seen);
     if (!dog.seen)
         return -ENOMEM;
+    /* Else the first look, should it come while the first fiber is entered,
+     * would find it there since the machine was started. */
+    for (int i = 0; i < rt->nworkers; i++)
+        dog.seen[i].since = krait__now();
     dog.runtime = rt;
     dog.ends = false;
     pthread_mutex_init(&dog.lock, NULL);

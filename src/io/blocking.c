@@ -61,5 +61,8 @@ int krait_blocking(int (*fn)(void *arg), void *arg)
         rc = krait__job_run(&c.job, NULL, 0, KRAIT__NEVER);
     else if (rc == 0 && (rc = krait__stopped()) == 0)
         make_call(&c.job);
-    return rc < 0 ? krait__fail("blocking", rc, NULL, NULL, NULL, 0) : tell(&c);
+    if (rc < 0)
+        return krait__fail("blocking", rc, fn ? NULL : "no function (NULL)",
+                           NULL, NULL, 0);
+    return tell(&c);
 }

@@ -196,12 +196,26 @@ static int kept(struct krait__handle *h)
 }
 
 /* Whether the caller's engine performs the operation whole, waiting included:
- * not where flags or an address give it a meaning beyond the bytes, nor where a
- * kept error would have to be seen before the wait. */
+ * where it is known that nobody can tell that from waiting outside. Not where
+ * flags or an address give it a meaning beyond the bytes, nor where a kept
+ * error would have to be seen before the wait. And
+ *
+ *   - a receive on TCP that waits inside the kernel is woken by an urgent byte,
+ *     and reads over it: it is lost. So only where urgent bytes are bytes like
+ *     others (SO_OOBINLINE);
+ *   - a send on a Unix socket that waits inside is told ECONNRESET where one
+ *     that waits outside is told EPIPE. */
 static bool goes_whole(const struct krait__op *op, int64_t deadline)
 {
-    return deadline != KRAIT__AT_ONCE && op->h->type == SOCK_STREAM &&
-           op->flags == 0 && op->len > 0 && !op->addr && krait__takes(op) &&
+    bool local = op->h->family == AF_UNIX;
+
+    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM ||
+        op->flags || op->len == 0 || op->addr)
+        return false;
+    if (op->kind == KRAIT__SEND ? local
+                                : !local && !atomic_load(&op->h->inline_urgent))
+        return false;
+    return krait__takes(op) &&
            atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
 }
 
@@ -233,6 +247,17 @@ static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
+    return res;
+}
+
+/* Who may wait inside the kernel depends on it: goes_whole. */
+static ssize_t set_option(struct krait__op *op)
+{
+    ssize_t res = krait__attempt(op);
+    const int *value = op->buf;
+
+    if (res == 0 && op->arg[0] == SOL_SOCKET && op->arg[1] == SO_OOBINLINE)
+        atomic_store(&op->h->inline_urgent, *value != 0);
     return res;
 }
 
@@ -463,6 +488,8 @@ ssize_t krait__perform(struct krait__op *op, int64_t deadline)
         return until_done(op, deadline);
     case KRAIT__GETOPT:
         return get_option(op);
+    case KRAIT__SETOPT:
+        return set_option(op);
     default:
         return krait__attempt(op);
     }

@@ -28,9 +28,24 @@ static void describe(const void *subject, char *buf, size_t size)
     snprintf(buf, size, "%d", *(const int *)subject);
 }
 
-static int failed(const char *op, int code, int number)
+/* What the errno means here, where its own text says something else. */
+static const char *reason(int code, bool bad_number)
 {
-    return krait__fail(op, code, NULL, describe, &number, sizeof number);
+    switch (code) {
+    case -EAGAIN:
+        return "would have to wait, and the timeout is 0";
+    case -EINVAL:
+        return bad_number ? "not the number of one process"
+                          : "a timeout is 0, more, or KRAIT_FOREVER";
+    default:
+        return NULL;
+    }
+}
+
+static int failed(const char *op, int code, int number, bool bad_number)
+{
+    return krait__fail(op, code, reason(code, bad_number), describe, &number,
+                       sizeof number);
 }
 
 /* --- a plain fd -------------------------------------------------------- */
@@ -84,13 +99,13 @@ int krait_wait_fd(int fd, short events, double timeout)
 {
     int rc = wait_fd(fd, events, timeout);
 
-    return rc < 0 ? failed("wait_fd", rc, fd) : rc;
+    return rc < 0 ? failed("wait_fd", rc, fd, false) : rc;
 }
 
 /* --- a child ----------------------------------------------------------- */
 
-/* Between two looks at a child that has ended and can't be reaped yet. */
-#define TRACED_PAUSE (10 * KRAIT__NS_PER_MS)
+/* Between two looks at a child of which nothing says when it can be reaped. */
+#define PAUSE (10 * KRAIT__NS_PER_MS)
 
 /* 0: it has ended, and is reaped; -EAGAIN: it has not. */
 static int reap(pid_t pid, int *status)
@@ -102,11 +117,10 @@ static int reap(pid_t pid, int *status)
     return got == pid ? 0 : -EAGAIN;
 }
 
-/* Its pidfd says that it has ended. Who traces it (ptrace(2)) reaps it first,
- * and no event says when that has been. */
-static int reap_ended(pid_t pid, int *status, int64_t deadline)
+/* Once, or after a pause: 0, -EAGAIN, or why not to go on. */
+static int reap_soon(pid_t pid, int *status, int64_t deadline)
 {
-    int64_t next = krait__now() + TRACED_PAUSE;
+    int64_t next = krait__now() + PAUSE;
     int rc = reap(pid, status);
 
     if (rc != -EAGAIN)
@@ -125,9 +139,11 @@ static int until_ended(pid_t pid, int pidfd, int *status, int64_t deadline)
     int rc = reap(pid, status);
 
     while (rc == -EAGAIN) {
-        rc = until_ready(pidfd, POLLIN, deadline);
+        /* Even where its pidfd says that it has ended: who traces it
+         * (ptrace(2)) reaps it first, and no event says when that was. */
+        rc = pidfd < 0 ? 1 : until_ready(pidfd, POLLIN, deadline);
         if (rc > 0)
-            rc = reap_ended(pid, status, deadline);
+            rc = reap_soon(pid, status, deadline);
     }
     return rc;
 }
@@ -146,10 +162,14 @@ static int wait_child(pid_t pid, int *status, double timeout)
     if (rc != -EAGAIN || ns == KRAIT__AT_ONCE)
         return rc;
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0)
-        return errno == ESRCH ? -ECHILD : -errno;
+    if (pidfd < 0 && errno == ESRCH)
+        return -ECHILD;
+    /* Before Linux 5.3, and in Valgrind, it has to be looked at by turns. */
+    if (pidfd < 0 && errno != ENOSYS)
+        return -errno;
     rc = until_ended(pid, pidfd, status, deadline);
-    close(pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
     return rc;
 }
 
@@ -157,5 +177,5 @@ int krait_wait_child(pid_t pid, int *status, double timeout)
 {
     int rc = wait_child(pid, status, timeout);
 
-    return rc < 0 ? failed("wait_child", rc, pid) : rc;
+    return rc < 0 ? failed("wait_child", rc, pid, pid <= 0) : rc;
 }

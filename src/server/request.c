@@ -7,24 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <krait/fiber.h>
+#include <krait/io.h>
 
+#include "base/flow.h"
 #include "server/serving.h"
 
-/* The handlers that this thread is in: one, but where a handler serves. */
-struct frame {
+/* The handlers that the caller is in: one, but where a handler serves. */
+struct krait__handler {
     const krait_server *server;
-    const struct frame *outer;
+    const struct krait__handler *outer;
 };
-
-static _Thread_local const struct frame *innermost;
 
 bool krait__in_handler(const krait_server *server)
 {
-    const struct frame *f = innermost;
+    const struct krait__handler *h = krait__flow()->handler;
 
-    while (f && f->server != server)
-        f = f->outer;
-    return f != NULL;
+    while (h && h->server != server)
+        h = h->outer;
+    return h != NULL;
 }
 
 /* --- taken ------------------------------------------------------------- */
@@ -192,10 +193,10 @@ static void handle_error(krait_server *server, krait_request *req)
 
 static void call_handler(krait_server *server, krait_request *req)
 {
-    struct frame frame = {server, innermost};
+    struct krait__handler here = {server, krait__flow()->handler};
     struct krait__failure its = {0}, *mine = krait__failure_swap(&its);
 
-    innermost = &frame;
+    krait__flow()->handler = &here;
     errno = 0;
     if (server->opt.setup && server->opt.setup(req) < 0) {
         handle_error(server, req);
@@ -205,7 +206,7 @@ static void call_handler(krait_server *server, krait_request *req)
         if (server->opt.finish)
             server->opt.finish(req);
     }
-    innermost = frame.outer;
+    krait__flow()->handler = here.outer;
     krait__failure_swap(mine);
 }
 
@@ -277,14 +278,37 @@ void krait__request_start(krait_server *server, struct krait__request *req)
     }
 }
 
+static int join_thread(void *thread)
+{
+    return pthread_join(*(pthread_t *)thread, NULL);
+}
+
+/* For as long as the handler takes. A fiber lets others of its worker run,
+ * since the handler may wait for one of them; it waits even where it was
+ * cancelled, or a scope has passed. */
+static void await_thread(pthread_t thread)
+{
+    enum krait_cancel_state before = krait_setcancelstate(KRAIT_CANCEL_DISABLE);
+    struct krait__flow *flow = krait__flow();
+    struct krait_deadline *scope = flow->scope;
+
+    flow->scope = NULL;
+    if (krait_blocking(join_thread, &thread) < 0) /* no thread can be had */
+        join_thread(&thread);
+    flow->scope = scope;
+    krait_setcancelstate(before);
+}
+
 void krait__requests_join(krait_server *server, bool all)
 {
     struct krait__request *req;
     struct krait__node *node;
+    bool is_done;
 
     for (;;) {
         krait__lock(&server->lock);
         node = server->done;
+        is_done = node;
         if (!node && all)
             node = server->active;
         krait__server_unlock(server);
@@ -292,7 +316,10 @@ void krait__requests_join(krait_server *server, bool all)
             return;
         req = of(node);
         /* Only the serving thread, or the closer, takes them off `done`. */
-        pthread_join(req->thread, NULL);
+        if (is_done)
+            pthread_join(req->thread, NULL);
+        else
+            await_thread(req->thread);
         krait__lock(&server->lock);
         krait__list_remove(&req->node);
         krait__server_unlock(server);

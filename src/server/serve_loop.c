@@ -95,13 +95,18 @@ static bool enter(krait_server *server)
     return true;
 }
 
-/* Out of the loop with a code; -ECANCELED is a shutdown, now carried out. */
+/* Out of the loop with a code. -ECANCELED is a shutdown, now carried out; or
+ * the calling fiber was cancelled. */
 static int leave(krait_server *server, int code)
 {
-    if (code == -ECANCELED)
-        krait__handle_unmark(&server->sock->h, KRAIT__NO_IN);
+    struct krait__handle *h = &server->sock->h;
+
+    if (code == -ECANCELED && krait__marked(h, KRAIT__NO_IN)) {
+        krait__handle_unmark(h, KRAIT__NO_IN);
+        code = 0;
+    }
     atomic_store(&server->serving, false);
-    if (code >= 0 || code == -ECANCELED)
+    if (code >= 0)
         return 0;
     return krait__fail_at("serve", code, &server->address);
 }

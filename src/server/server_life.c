@@ -111,9 +111,12 @@ krait_server *krait_server_new_sized(const krait_server_options *options,
     if (!server)
         goto failed;
     server->slots = -1;
-    if ((rc = krait__options(&server->opt, sizeof server->opt, options, size)) <
-            0 ||
-        (rc = check_options(&server->opt, &why)) < 0)
+    rc = krait__options(&server->opt, sizeof server->opt, options, size);
+    if (rc < 0)
+        why = KRAIT__UNKNOWN_OPTION;
+    else
+        rc = check_options(&server->opt, &why);
+    if (rc < 0)
         goto failed;
     if (activate(server) == 0)
         return server;

@@ -153,7 +153,7 @@ static int run(void *unused)
     return 5;
 }
 
-/* --- an overflow ----------------------------------------------------------- */
+/* --- an overflow --------------------------------------------------------- */
 
 static int (*volatile again)(void *arg);
 

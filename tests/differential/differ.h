@@ -304,9 +304,6 @@ struct world {
 /* How long the partner is given to come to rest where the leader's did. */
 extern int64_t rest_ns;
 
-/* What io_uring can't do as the others is left out: see differ_compare.c. */
-extern bool with_uring;
-
 /* Memory for worlds: made once, used for many programs. `where` is unique in
  * the network namespace. */
 void world_init(struct world *w, const struct performer *performer,
@@ -378,12 +375,12 @@ void show_program(FILE *out, const struct program *p,
                   const struct performer *performers, unsigned count,
                   const struct record *records);
 
-/* --- wrong on purpose ----------------------------------------------------- */
+/* --- wrong on purpose ---------------------------------------------------- */
 
 /* An api that is Krait's but for one fault; NULL: there are no more. */
 const struct api *mutant_api(unsigned number, const char **what);
 
-/* --- what is reached -------------------------------------------------------- */
+/* --- what is reached ----------------------------------------------------- */
 
 struct census;
 struct census *census_new(void); /* shared between processes */

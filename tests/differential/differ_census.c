@@ -89,7 +89,7 @@ void census_take(struct census *c, const struct program *p,
     }
 }
 
-/* --- shown -------------------------------------------------------------------- */
+/* --- shown --------------------------------------------------------------- */
 
 static void show_outcomes(FILE *out, const struct census *c, unsigned op)
 {
@@ -157,7 +157,7 @@ void census_show(FILE *out, const struct census *c)
     }
 }
 
-/* --- what must be reached -------------------------------------------------- */
+/* --- what must be reached ------------------------------------------------ */
 
 /* How often, in ten thousand programs, something must occur at least. */
 static const struct {

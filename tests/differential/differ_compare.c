@@ -8,13 +8,6 @@
  *   - whether TCP's calls waited in the middle of a flood, and how often;
  *   - what of TCP's bytes have been acknowledged (SIOCOUTQ);
  *   - what a peek has seen that was put to an end;
- *   - where io_uring takes part: an urgent byte that comes while a receive waits
- *     on TCP (io_uring's poll takes it for a reason to try again, and the
- *     kernel's receive reads over it; it is sent as a plain one then); and the
- *     peer of a Unix socket that goes while a send waits (one that is just
- *     beginning, or that the kernel has handed to a thread of its own, which it
- *     does where an urgent byte waits, is told ECONNRESET and not EPIPE; the
- *     peer stays then). Runs without io_uring have both;
  *   - addresses and ports as such: who they belong to is compared;
  *   - MSG_PEEK | MSG_WAITALL on TCP once MSG_OOB was asked for: the kernel's
  *     ends at the mark of an urgent byte that was taken, of which it tells
@@ -28,7 +21,7 @@
 
 #include "differ.h"
 
-/* --- names ------------------------------------------------------------------ */
+/* --- names --------------------------------------------------------------- */
 
 static const char *const op_names[OPS] = {
     [OP_SOCKET] = "socket",       [OP_PAIR] = "socketpair",
@@ -201,7 +194,7 @@ static const char *outcome_text(const struct outcome *out, char *buf,
     return buf;
 }
 
-/* --- differences ---------------------------------------------------------- */
+/* --- differences --------------------------------------------------------- */
 
 /* The one place for what is known to differ:
  *
@@ -292,7 +285,7 @@ bool differs(const struct program *p, const struct record *lead,
     return false;
 }
 
-/* --- a program, printed ----------------------------------------------------- */
+/* --- a program, printed -------------------------------------------------- */
 
 static void show_left(FILE *out, const struct performer *performers,
                       unsigned count, const struct record *records)

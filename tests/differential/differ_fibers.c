@@ -81,7 +81,7 @@ const struct flows fiber_flows = {
     .pause = take_a_turn,
 };
 
-/* --- strands ----------------------------------------------------------------- */
+/* --- strands ------------------------------------------------------------- */
 
 struct strand {
     struct fiber_batch *batch;

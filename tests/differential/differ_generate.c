@@ -177,7 +177,7 @@ static uint8_t some_wait(struct maker *m, bool partner)
     return percent(m, 90) ? AT_ONCE : SHORT;
 }
 
-/* --- making sockets ------------------------------------------------------- */
+/* --- making sockets ------------------------------------------------------ */
 
 static void made(struct maker *m, unsigned slot, enum role role, unsigned place,
                  unsigned type)
@@ -566,7 +566,7 @@ static void add_something(struct maker *m, int slot)
     }
 }
 
-/* --- the partner ---------------------------------------------------------- */
+/* --- the partner --------------------------------------------------------- */
 
 /* What wakes one who receives on `slot`, or should not. */
 static void act_on_receiver(struct maker *m, int slot, int peer)

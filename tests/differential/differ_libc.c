@@ -73,7 +73,7 @@ static bool timed(enum wait wait)
     return wait == SHORT || wait == FAR;
 }
 
-/* --- how the fd waits ----------------------------------------------------- */
+/* --- how the fd waits ---------------------------------------------------- */
 
 static void set_nonblock(struct slot *s, bool on)
 {
@@ -171,7 +171,7 @@ static ssize_t recv_call(struct slot *s, void *buf, size_t len, int flags,
     return n;
 }
 
-/* --- made and unmade ------------------------------------------------------- */
+/* --- made and unmade ----------------------------------------------------- */
 
 static int libc_socket(struct slot *s, int family, int type)
 {
@@ -205,7 +205,7 @@ static bool is_foreign(const struct slot *s, const struct sockaddr *sa)
            sa->sa_family != family_of(s->place);
 }
 
-/* --- names ----------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 static int libc_bind(struct slot *s, const struct sockaddr *sa, socklen_t len)
 {
@@ -259,7 +259,7 @@ static int libc_name(struct slot *s, bool peer, struct sockaddr_storage *sa,
                        : getsockname(s->fd, (struct sockaddr *)sa, len));
 }
 
-/* --- in ------------------------------------------------------------------- */
+/* --- in ------------------------------------------------------------------ */
 
 /* 5: whether a receive that ended early did so because of fds only. Asks the
  * socket for nothing that asking would take away. */
@@ -417,7 +417,7 @@ static ssize_t libc_recvfrom(struct slot *s, enum wait wait, void *buf,
     return n < 0 ? code_of(s, wait, flags, errno) : n;
 }
 
-/* --- out ------------------------------------------------------------------ */
+/* --- out ----------------------------------------------------------------- */
 
 /* Until the fd is writable; where it is said to be and is not (a Unix datagram
  * socket whose receiver is full), a little later. */
@@ -520,7 +520,7 @@ static int libc_shutdown(struct slot *s, int how)
     return result(shutdown(s->fd, how));
 }
 
-/* --- options --------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static int libc_getopt(struct slot *s, int level, int option, int *value)
 {
@@ -550,7 +550,7 @@ static int libc_kept(struct slot *s)
     return s->kept;
 }
 
-/* --- stopping what waits --------------------------------------------------- */
+/* --- stopping what waits ------------------------------------------------- */
 
 static void libc_stop(struct world *w, struct slot *s)
 {

@@ -41,7 +41,7 @@ enum { BATCH = 64, JOBS_MAX = 64 };
  * of 60 s are meant never to pass. */
 static unsigned watchdog_seconds = 50;
 
-/* --- performers --------------------------------------------------------------- */
+/* --- performers ---------------------------------------------------------- */
 
 enum { LIBC, THREAD, EPOLL, URING, PERFORMERS };
 
@@ -62,7 +62,7 @@ static struct {
 
 static struct census *census;
 
-/* --- the watchdog ----------------------------------------------------------- */
+/* --- the watchdog -------------------------------------------------------- */
 
 static struct world *watched[WATCHED];
 static char folder[] = "/tmp/krait-differ-XXXXXX";
@@ -166,7 +166,7 @@ static void tear_down(struct batch *b)
     threads_free(b->threads);
 }
 
-/* --- a batch --------------------------------------------------------------- */
+/* --- a batch ------------------------------------------------------------- */
 
 static bool run_fibers(struct batch *b, unsigned performer)
 {
@@ -228,7 +228,7 @@ static const char *difference(const struct batch *b, unsigned i)
     return NULL;
 }
 
-/* --- shrinking --------------------------------------------------------------- */
+/* --- shrinking ----------------------------------------------------------- */
 
 /* Runs `fn` in a process of its own; its status. */
 static int in_a_child(int (*fn)(void *arg), void *arg)
@@ -329,7 +329,7 @@ static int complain(const struct program *found, const char *what)
     return 1;
 }
 
-/* --- a share of the seeds --------------------------------------------------- */
+/* --- a share of the seeds ------------------------------------------------ */
 
 struct share {
     uint64_t first, end, stride;
@@ -420,7 +420,7 @@ static int run_all(void)
     return rc;
 }
 
-/* --- wrong on purpose --------------------------------------------------------- */
+/* --- wrong on purpose ---------------------------------------------------- */
 
 static int run_mutants(void)
 {
@@ -444,7 +444,7 @@ static int run_mutants(void)
     return rc;
 }
 
-/* --- the command line ----------------------------------------------------- */
+/* --- the command line ---------------------------------------------------- */
 
 static int usage(void)
 {
@@ -581,7 +581,6 @@ int main(int argc, char **argv)
 #endif
     if (!parse(argc, argv))
         return usage();
-    with_uring = wanted[URING];
     if (options.census || options.reach)
         census = census_new();
     if (!mkdtemp(folder)) {

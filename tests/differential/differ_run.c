@@ -118,7 +118,7 @@ static uint32_t who_is(struct world *w, const struct sockaddr_storage *sa,
     return 3;
 }
 
-/* --- addresses that nobody answers at --------------------------------------- */
+/* --- addresses that nobody answers at ------------------------------------ */
 
 static struct {
     struct sockaddr_storage sa;
@@ -419,7 +419,7 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
     return rc;
 }
 
-/* --- transfers ------------------------------------------------------------ */
+/* --- transfers ----------------------------------------------------------- */
 
 #define UNTOUCHED 0xa5
 
@@ -475,21 +475,10 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
     return n;
 }
 
-bool with_uring;
-
-/* The flags as they can be compared. */
-static int flags_of(const struct world *w, const struct slot *s,
-                    const struct step *st)
-{
-    bool act = w->pending >= 0 && !st->partner;
-
-    return act && with_uring && is_tcp(s) ? st->flags & ~MSG_OOB : st->flags;
-}
-
 static ssize_t send_by(struct world *w, struct slot *s, const struct step *st,
                        const char *buf, size_t len)
 {
-    int flags = flags_of(w, s, st);
+    int flags = st->flags;
     const struct api *api = w->performer->api;
     struct sockaddr_storage sa;
     socklen_t alen;
@@ -554,7 +543,7 @@ static ssize_t do_send(struct world *w, struct slot *s, const struct step *st,
     /* An empty message that comes late would look like the end to a drain. */
     if (st->partner && len == 0 && s->type != SOCK_STREAM)
         len = 1;
-    note_urgent(w, s, flags_of(w, s, st));
+    note_urgent(w, s, st->flags);
     if (is_udp(s) && to >= 0)
         held = udp_held(&w->slot[to]);
     fill(buf, len, w->program, index);
@@ -597,7 +586,7 @@ static ssize_t do_fds(struct world *w, struct slot *s, const struct step *st,
     return n < 0 ? -errno : n;
 }
 
-/* --- many at a time ---------------------------------------------------------- */
+/* --- many at a time ------------------------------------------------------ */
 
 /* Unix sockets only: how much goes into TCP's buffers is a matter of timing,
  * and UDP's never say that they are full. */
@@ -751,7 +740,7 @@ static ssize_t do_flood(struct world *w, struct slot *s, const struct step *st,
     return n < 0 ? n : (ssize_t)got;
 }
 
-/* --- options ---------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -829,7 +818,7 @@ static int do_poll(struct world *w, struct slot *s)
     return events;
 }
 
-/* --- ends ------------------------------------------------------------------ */
+/* --- ends ---------------------------------------------------------------- */
 
 static void end_pending(struct world *w, enum end end);
 
@@ -849,8 +838,6 @@ static int do_close(struct world *w, struct slot *s, bool reset)
 
     if (s->fd < 0)
         return 0;
-    if (with_uring && is_sent_to(w, s) && !is_inet(s))
-        return -EOPNOTSUPP;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     note_going(w, s);
@@ -884,7 +871,7 @@ static int do_interrupt(struct world *w, struct slot *s)
     return w->performer->api->interrupt(s);
 }
 
-/* --- one step ---------------------------------------------------------------- */
+/* --- one step ------------------------------------------------------------ */
 
 static int64_t perform(struct world *w, unsigned index, char *buf,
                        struct outcome *out, struct slot *conn)
@@ -961,7 +948,7 @@ static void step_of_main(struct world *w, unsigned index)
     settle(w);
 }
 
-/* --- the partner ----------------------------------------------------------- */
+/* --- the partner --------------------------------------------------------- */
 
 static void partner_main(void *arg)
 {
@@ -1109,7 +1096,7 @@ static unsigned with_acts(struct world *w, unsigned index)
     return i;
 }
 
-/* --- what is left ------------------------------------------------------------ */
+/* --- what is left -------------------------------------------------------- */
 
 static void count_connections(struct slot *s, struct left *left)
 {

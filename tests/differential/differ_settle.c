@@ -184,7 +184,7 @@ uint64_t tcp_sent(const struct slot *s)
     return ask(s, &info) ? info.tcpi_bytes_sent : 0;
 }
 
-/* --- UDP ------------------------------------------------------------------ */
+/* --- UDP ----------------------------------------------------------------- */
 
 uint32_t udp_held(const struct slot *s)
 {
