@@ -47,10 +47,15 @@ static int wait_in_fiber(enum krait_wait what, struct krait__handle *h,
                          unsigned bits, int fd, short events, int64_t deadline)
 {
     struct krait__op op = {.kind = KRAIT__POLL, .arg = {fd, events}};
-    int got;
+    int got, seen;
 
-    if (fd >= 0)
-        return (int)krait__fiber_perform(&op, what, h, bits, deadline);
+    if (fd >= 0) {
+        got = (int)krait__fiber_perform(&op, what, h, bits, deadline);
+        /* Nobody has looked where the time had passed already; ppoll(2) does. */
+        if (got == -KRAIT__ETIMEOUT && (seen = (int)krait__attempt(&op)) > 0)
+            got = seen;
+        return got;
+    }
     do
         got = (int)krait__fiber_perform(NULL, what, h, bits, deadline);
     while (got == 0);

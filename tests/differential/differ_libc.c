@@ -139,7 +139,8 @@ static int code_of(struct slot *s, enum wait wait, int flags, int err)
 
     if (err == EINTR && atomic_load(&s->stop))
         return -ECANCELED;
-    if (timed(wait) && !must_not && (err == EAGAIN || err == EINPROGRESS))
+    if (timed(wait) && !must_not &&
+        (err == EAGAIN || err == EINPROGRESS || err == EALREADY))
         return -ETIMEDOUT;
     return -err;
 }

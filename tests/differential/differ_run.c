@@ -182,6 +182,7 @@ static void slot_is(struct slot *s, unsigned place, unsigned type)
 
 static void slot_empty(struct slot *s)
 {
+    memset(s, 0, sizeof *s);
     slot_is(s, UNIX_NAME, SOCK_STREAM);
     s->fd = -1;
     s->s = NULL;
@@ -208,17 +209,26 @@ static void note_name(struct slot *s)
         s->name_len = 0;
 }
 
+static int events_of(int fd, int events)
+{
+    struct pollfd p = {.fd = fd, .events = (short)events};
+
+    return poll(&p, 1, 0) < 0 ? -errno : p.revents;
+}
+
 /* Before a socket goes: notes what its peer is about to see. */
 static void note_going(struct world *w, struct slot *s)
 {
     struct slot *peer = s->peer < 0 ? s : &w->slot[s->peer];
-    int unread = 0;
+    char byte;
 
     if (peer == s || peer->peer != (int)(s - w->slot))
         return;
     peer->peer_closed = true;
     peer->sent_at_close = tcp_sent(peer);
-    if (!is_inet(s) && ioctl(s->fd, SIOCINQ, &unread) == 0 && unread > 0)
+    /* SIOCINQ counts an urgent byte that is gone. */
+    if (!is_inet(s) && (recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
+                        events_of(s->fd, POLLPRI) & POLLPRI))
         peer->resets++;
 }
 
@@ -682,13 +692,6 @@ static void flood_sends(void *arg)
     f->rc = f->w->performer->api->sendall(f->s, FOREVER, f->w->partner_buf,
                                           f->len, 0);
     atomic_store(&f->w->done, true);
-}
-
-static int events_of(int fd, int events)
-{
-    struct pollfd p = {.fd = fd, .events = (short)events};
-
-    return poll(&p, 1, 0) < 0 ? -errno : p.revents;
 }
 
 static bool can_flood(struct world *w, struct slot *s)
