@@ -1529,9 +1529,31 @@ static void test_twenty_thousand_park_at_once(void **state)
     krait_chan_free(parking);
 }
 
+static int fail_to_connect(void *unused)
+{
+    krait_sock *s = krait_socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)unused;
+    krait_connect(s, krait_unix("/nowhere/at/all"));
+    krait_close(s);
+    return -1;
+}
+
+/* As if it had been called: so that whoever called krait_run can say why. */
+static void test_the_failure_of_main_is_its_callers_too(void **state)
+{
+    krait_run_options o = options_of(setting_of(state));
+
+    assert_int_equal(krait_run(fail_to_connect, NULL, &o), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(krait_errno(), ENOENT);
+    assert_contains(krait_errmsg(), "connect unix:/nowhere/at/all: ");
+}
+
 int main(int argc, char **argv)
 {
     static const struct fiber_test tests[] = {
+        {TEST(test_the_failure_of_main_is_its_callers_too), false},
         {TEST(test_run_returns_what_main_returned), false},
         {TEST(test_a_plain_thread_is_no_fiber), true},
         {TEST(test_options_out_of_range), true},

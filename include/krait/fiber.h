@@ -36,7 +36,8 @@
  * Every call here may be made from fibers and from plain threads, unless said
  * otherwise, and from no signal handler. One that waits fails with ECANCELED
  * once its fiber is cancelled, ETIMEDOUT when its own or a deadline scope's
- * time has passed, EINTR when the signal hook says so (krait/io.h).
+ * time has passed, EINTR when the signal hook says so (krait/io.h), ENOMEM when
+ * there is no memory for its timer.
  */
 #ifndef KRAIT_FIBER_H
 #define KRAIT_FIBER_H
@@ -82,17 +83,16 @@ typedef struct krait_run_options {
  * 1; starts the other workers, which have the caller's signal mask, as new
  * threads do. When main returns, the fibers that are left are cancelled and
  * waited for, as Python's asyncio.run does; then krait_run returns what main
- * did. `options` may be NULL.
+ * did, where that is less than 0 with main's errno and krait_errmsg().
+ * `options` may be NULL.
  *
  * -1 and errno, with main not called: EBUSY a run-time runs in this process
  * already (the caller may be its fiber); EINVAL no function, an option or
  * KRAIT_ENGINE is out of its range; E2BIG an option is set that this older
  * library does not know; ENOTSUP io_uring was asked for and can't be had, or
  * hardware shadow stacks are on, which fibers don't know; EMFILE, ENOMEM (also
- * a stack_size beyond any memory), EAGAIN (no more threads). A main that
- * returns -1 itself looks the same, but krait_errmsg() here knows nothing of
- * what failed there: it prints that itself. In the child of a fork there is no
- * run-time. */
+ * a stack_size beyond any memory), EAGAIN (no more threads). krait_errmsg()
+ * begins with "run" then. In the child of a fork there is no run-time. */
 KRAIT_API int krait_run_sized(int (*main)(void *arg), void *arg,
                               const krait_run_options *options, size_t size);
 

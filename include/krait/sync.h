@@ -33,6 +33,7 @@
  *     ECANCELED  the fiber was cancelled (krait/fiber.h)
  *     EINTR      the signal hook said so (krait/io.h)
  *     EINVAL     the timeout is negative, or not a number
+ *     ENOMEM     in a fiber: no memory for its timer
  *
  * and has then taken, given and changed nothing. A scope that has passed and a
  * cancellation make it fail even where it would not have had to wait, but for

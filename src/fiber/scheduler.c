@@ -441,11 +441,16 @@ int krait__stopped(void)
 {
     struct krait_fiber *f = current(here);
     int64_t until = krait__scope_deadline();
+    int rc = 0;
 
     if (f && stopped(f))
-        return -ECANCELED;
-    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
-                                                          : 0;
+        rc = -ECANCELED;
+    else if (until != KRAIT__NEVER && krait__now() >= until)
+        rc = -KRAIT__ETIMEOUT;
+    /* Who tries again and again all the same leaves the others their turn. */
+    if (rc < 0)
+        krait__breathe();
+    return rc;
 }
 
 /* --- operations -------------------------------------------------------- */

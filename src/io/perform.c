@@ -51,7 +51,8 @@ static int wait_in_fiber(enum krait_wait what, struct krait__handle *h,
 
     if (fd >= 0) {
         got = (int)krait__fiber_perform(&op, what, h, bits, deadline);
-        /* Nobody has looked where the time had passed already; ppoll(2) does. */
+        /* Where the time had passed already nobody has looked; ppoll(2)
+         * does. */
         if (got == -KRAIT__ETIMEOUT && (seen = (int)krait__attempt(&op)) > 0)
             got = seen;
         return got;
@@ -328,8 +329,10 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
         ssize_t res;
         int rc;
 
-        if (krait__marked(op->h, direction(op) | KRAIT__CLOSING))
+        if (krait__marked(op->h, direction(op) | KRAIT__CLOSING)) {
+            krait__breathe(); /* for the sake of others, if it is retried */
             return -ECANCELED;
+        }
         if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
             return rc;
         res = attempt_or_kept(op, whole, deadline);
