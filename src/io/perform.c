@@ -205,13 +205,14 @@ static bool goes_whole(const struct krait__op *op, int64_t deadline)
            atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
 }
 
-static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
+static ssize_t attempt_or_whole(struct krait__op *op, bool whole,
+                                int64_t deadline)
 {
     ssize_t res;
 
     if (!krait__in_fiber())
         return krait__attempt(op);
-    if (goes_whole(op, deadline))
+    if (whole)
         return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
                                     deadline);
     res = krait__attempt(op);
@@ -222,14 +223,15 @@ static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
 
 /* As the kernel has it: a send fails with the error at once, a receive after
  * what had come before. */
-static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
+static ssize_t attempt_or_kept(struct krait__op *op, bool whole,
+                               int64_t deadline)
 {
     ssize_t res;
     int rc;
 
     if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
         return rc;
-    res = attempt_or_whole(op, deadline);
+    res = attempt_or_whole(op, whole, deadline);
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
@@ -292,6 +294,7 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
     bool first = true;
 
     for (;;) {
+        bool whole = krait__in_fiber() && goes_whole(op, deadline);
         ssize_t res;
         int rc;
 
@@ -299,8 +302,9 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
             return -ECANCELED;
         if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
             return rc;
-        res = attempt_or_kept(op, deadline);
-        if (res == -EINTR && !krait__in_fiber()) {
+        res = attempt_or_kept(op, whole, deadline);
+        /* An engine's is the hook's own answer. */
+        if (res == -EINTR && !whole) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;
