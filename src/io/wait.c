@@ -149,8 +149,10 @@ static int wait_child(pid_t pid, int *status, double timeout)
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0 && errno == ESRCH)
         return -ECHILD;
-    /* Before Linux 5.3, and in Valgrind, it has to be looked at by turns. */
-    if (pidfd < 0 && errno != ENOSYS)
+    /* Before Linux 5.3, in Valgrind, and behind those filters of system calls
+     * that say EPERM to all that they don't know, it has to be looked at by
+     * turns. */
+    if (pidfd < 0 && errno != ENOSYS && errno != EPERM)
         return -errno;
     rc = until_ended(pid, pidfd, status, deadline);
     if (pidfd >= 0)
