@@ -242,7 +242,7 @@ static int what_came(const struct krait__op *op, int said)
     /* io_uring passes on what the wake-up said, without looking; and what wakes
      * a socket's readers says PRI and RDBAND of all data. */
     got = (int)krait__attempt(op);
-    return got == -EAGAIN ? 0 : got;
+    return got == -EAGAIN || got == -EINTR ? 0 : got;
 }
 
 /* The kernel has no way to wait for `fd`, and says -EINVAL, whatever the
