@@ -398,14 +398,7 @@ static int uring_wait(struct krait__engine *engine, int64_t until,
     code = enter(e, until, budget);
     if (io_uring_cq_ready(&e->ring) > 0)
         return tell(e, budget);
-    switch (code) {
-    case -ETIME:
-    case -EAGAIN: /* the kernel lacks memory; what is in the ring stays */
-    case -EBUSY:
-        return 0;
-    default:
-        return code < 0 ? code : 0;
-    }
+    return code < 0 && code != -ETIME ? code : 0;
 }
 
 static void uring_wake(struct krait__engine *engine)

@@ -299,6 +299,13 @@ static bool something_came(struct krait__worker *w)
            (atomic_load(&w->runtime->ending) && !w->told);
 }
 
+/* Between two tries of an engine that can't ask the kernel: mostly because
+ * there is no memory, and none is made by a worker that spins. */
+static void give_it_time(void)
+{
+    krait__poll_wait(NULL, 0, -1, 0, krait__now() + KRAIT__NS_PER_MS);
+}
+
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
@@ -315,6 +322,8 @@ static void ask_engine(struct krait__worker *w)
     atomic_store(&w->asleep, false);
     if (rc == -EINTR && krait__has_signal_hook())
         wake_all(w, mark_signalled);
+    if (rc < 0 && rc != -EINTR && !w->ready)
+        give_it_time();
 }
 
 void krait__worker_loop(struct krait__worker *w)
