@@ -16,7 +16,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -66,7 +65,10 @@ static const struct scenario *scenario_at(size_t i)
     if (i < own_count)
         return &own_scenarios[i];
     i -= own_count;
-    return i < serve_count ? &serve_scenarios[i] : NULL;
+    if (i < serve_count)
+        return &serve_scenarios[i];
+    i -= serve_count;
+    return i < fiber_count ? &fiber_scenarios[i] : NULL;
 }
 
 static const struct scenario *scenario_named(const char *name)
@@ -139,8 +141,8 @@ static void make_workers(void)
     const char *tmp = getenv("TMPDIR");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct tally *tallies =
-        mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        __real_mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     /* Paths of sockets are relative, so the folder's may be long. */
     if (!tmp || strlen(tmp) > 40)
@@ -262,6 +264,25 @@ static bool has_ipv6(void)
     return has;
 }
 
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+/* In a process of its own: where it can't be had, nothing is left behind. */
+static bool has_uring(void)
+{
+    krait_run_options o = {.workers = 1, .engine = KRAIT_ENGINE_URING};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(krait_run(nothing, NULL, &o) == 0 ? 0 : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool uring;
 static unsigned called_at_all[SYMBOLS];
 
 /* How often each symbol is called where nothing fails; the sum. */
@@ -347,6 +368,8 @@ static void torture_all(void)
     for (size_t i = 0; (s = scenario_at(i)); i++) {
         if ((s->flags & NEEDS_IPV6) && !ipv6)
             printf("%-26s skipped: the loopback has no IPv6\n", s->name);
+        else if ((s->flags & NEEDS_URING) && !uring)
+            printf("%-26s skipped: there is no io_uring here\n", s->name);
         else if (total.complaints < COMPLAINTS_MAX)
             torture(s);
     }
@@ -357,7 +380,7 @@ static void torture_all(void)
 static void check_all_called(void)
 {
     for (int s = 0; s < SYMBOLS; s++) {
-        if (called_at_all[s] > 0)
+        if (called_at_all[s] > 0 || (IS_OF_URING(s) && !uring))
             continue;
         fprintf(stderr, "torture: the library never called %s\n",
                 symbol_names[s]);
@@ -400,6 +423,8 @@ int main(void)
     double begun = now();
     int status;
 
+    unsetenv("KRAIT_ENGINE"); /* scenarios choose */
+    uring = has_uring();
     make_workers();
     if (only) {
         status = run_only(only);

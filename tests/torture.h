@@ -5,8 +5,9 @@
  *
  *   torture.c         the points: which call fails, how; a process for each
  *   torture_faults.c  stands between the library and what can fail
+ *   torture_kernel.c  the same for what only the fibers' run-time calls
  *   torture_verdict.c what a scenario says of what it saw, and cleaning up
- *   torture_talk.c, torture_own.c, torture_serve.c
+ *   torture_talk.c, torture_own.c, torture_serve.c, torture_fibers.c
  *                     the scenarios: the whole public face, in use
  *
  * A scenario is a plain program over Krait. It is run once to count the calls
@@ -36,6 +37,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -82,8 +84,42 @@ enum symbol {
     S_FLOCK,
     S_LSTAT,
     S_UNLINK,
+    S_ALIGNED_ALLOC,
+    S_REALLOC,
+    S_REALLOCARRAY,
+    S_MMAP,
+    S_MUNMAP,
+    S_MADVISE,
+    S_MPROTECT,
+    S_MINCORE,
+    S_PIPE2,
+    S_SIGALTSTACK,
+    S_SCHED_GETAFFINITY,
+    S_POLL,
+    S_EPOLL_CREATE1,
+    S_EPOLL_CTL,
+    /* What syscall(2) is called for: */
+    S_EPOLL_PWAIT2,
+    S_PIDFD_OPEN,
+    S_FUTEX,
+    /* Functions of liburing, and what is submitted by them: */
+    S_URING_INIT,
+    S_URING_EXIT,
+    S_URING_DONTFORK,
+    S_URING_REGISTER,
+    S_URING_SUBMIT,
+    S_URING_GET_EVENTS,
+    S_URING_WAIT,
+    S_URING_PEEK,
+    S_URING_RECV,
+    S_URING_SEND,
+    S_URING_POLL,
+    S_URING_CANCEL,
     SYMBOLS
 };
+
+/* Called only where there is io_uring. */
+#define IS_OF_URING(symbol) ((symbol) >= S_URING_INIT)
 
 extern const char *const symbol_names[SYMBOLS];
 
@@ -145,12 +181,27 @@ void faults_arm(const struct point *point, struct tally *tally);
 bool fault_fired(void);
 const struct fault *fault_taken(void);
 
-/* Calls of a symbol so far; allocations that are not freed. */
+/* Calls of a symbol so far; allocations, mappings and rings that are not
+ * freed. */
 unsigned calls_of(enum symbol symbol);
 long allocations(void);
 
 /* A name that has two addresses everywhere: 127.0.0.2 and 127.0.0.1. */
 #define TWO_ADDRESSES "two.test"
+
+#ifdef TORTURE_STANDS_BETWEEN
+/* Counts a call: the fault that it is to have, or NULL. */
+const struct fault *due(enum symbol symbol);
+
+/* The fault takes place: errno is set. */
+void strike(const struct fault *fault);
+
+/* Counts a call: true where it isn't to be made, and errno is set. */
+bool fails(enum symbol symbol);
+
+/* Of what allocations() counts. */
+void count_live(long by);
+#endif
 
 /* --- the scenarios ----------------------------------------------------- */
 
@@ -160,8 +211,11 @@ enum {
                     * use" where it could not be looked at */
     ONCE_ONLY = 4, /* can't be ended where a call fails forever */
     HOOKED = 8,    /* the signal hook asks to give up: EINTR is seen */
-    ALIVE = 16     /* no connect is refused: that is how the library knows
+    ALIVE = 16,    /* no connect is refused: that is how the library knows
                     * the dead from the living */
+    FIBERS = 32,   /* one fault may be told to several fibers, and to others
+                    * than the one that ran when it struck */
+    NEEDS_URING = 64
 };
 
 struct scenario {
@@ -171,8 +225,8 @@ struct scenario {
 };
 
 extern const struct scenario talk_scenarios[], own_scenarios[],
-    serve_scenarios[];
-extern const size_t talk_count, own_count, serve_count;
+    serve_scenarios[], fiber_scenarios[];
+extern const size_t talk_count, own_count, serve_count, fiber_count;
 
 /* --- the verdict ------------------------------------------------------- */
 
@@ -230,6 +284,12 @@ void unwatch(krait_sock *s);
 /* The same for servers: cancelled. */
 krait_server *watch_server(krait_server *server);
 void t_server_close(krait_server *server);
+
+/* The same for a fiber, until it ends: it is cancelled, and so should not be
+ * who joins others. t_join tells its result; -1 for no fiber. */
+krait_fiber *t_spawn(int (*fn)(void *), void *arg,
+                     const krait_spawn_options *options);
+int t_join(krait_fiber *f);
 
 /* A thread of the scenario's. */
 struct party {
@@ -308,6 +368,11 @@ int __real_open(const char *path, int flags, ...);
 int __real_flock(int fd, int what);
 int __real_lstat(const char *path, struct stat *st);
 int __real_unlink(const char *path);
+void *__real_mmap(void *at, size_t size, int prot, int flags, int fd,
+                  off_t offset);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_reallocarray(void *block, size_t count, size_t size);
 
 #ifndef TORTURE_STANDS_BETWEEN
 #pragma GCC poison malloc calloc realloc free strdup socket socketpair bind
@@ -315,7 +380,8 @@ int __real_unlink(const char *path);
 #pragma GCC poison shutdown getsockopt setsockopt getsockname getpeername fcntl
 #pragma GCC poison close ppoll eventfd eventfd_read eventfd_write getaddrinfo
 #pragma GCC poison fopencookie pthread_create pthread_key_create lstat
-#pragma GCC poison open flock unlink
+#pragma GCC poison open flock unlink aligned_alloc reallocarray mmap poll
+#pragma GCC poison madvise syscall
 #endif
 
 #endif

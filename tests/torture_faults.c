@@ -52,6 +52,35 @@ const char *const symbol_names[SYMBOLS] = {
     [S_FLOCK] = "flock",
     [S_LSTAT] = "lstat",
     [S_UNLINK] = "unlink",
+    [S_ALIGNED_ALLOC] = "aligned_alloc",
+    [S_REALLOC] = "realloc",
+    [S_REALLOCARRAY] = "reallocarray",
+    [S_MMAP] = "mmap",
+    [S_MUNMAP] = "munmap",
+    [S_MADVISE] = "madvise",
+    [S_MPROTECT] = "mprotect",
+    [S_MINCORE] = "mincore",
+    [S_PIPE2] = "pipe2",
+    [S_SIGALTSTACK] = "sigaltstack",
+    [S_SCHED_GETAFFINITY] = "sched_getaffinity",
+    [S_POLL] = "poll",
+    [S_EPOLL_CREATE1] = "epoll_create1",
+    [S_EPOLL_CTL] = "epoll_ctl",
+    [S_EPOLL_PWAIT2] = "epoll_pwait2",
+    [S_PIDFD_OPEN] = "pidfd_open",
+    [S_FUTEX] = "futex",
+    [S_URING_INIT] = "io_uring_queue_init_params",
+    [S_URING_EXIT] = "io_uring_queue_exit",
+    [S_URING_DONTFORK] = "io_uring_ring_dontfork",
+    [S_URING_REGISTER] = "io_uring_register_ring_fd",
+    [S_URING_SUBMIT] = "io_uring_submit",
+    [S_URING_GET_EVENTS] = "io_uring_submit_and_get_events",
+    [S_URING_WAIT] = "io_uring_submit_and_wait_timeout",
+    [S_URING_PEEK] = "io_uring_peek_batch_cqe",
+    [S_URING_RECV] = "IORING_OP_RECV",
+    [S_URING_SEND] = "IORING_OP_SEND",
+    [S_URING_POLL] = "IORING_OP_POLL_ADD",
+    [S_URING_CANCEL] = "IORING_OP_ASYNC_CANCEL",
 };
 
 /* How often in a row what is tried again may fail: enough to go round every
@@ -155,6 +184,66 @@ const struct fault faults[] = {
     OF(S_LSTAT, ENOENT),
     OF(S_UNLINK, EACCES),
     OF(S_UNLINK, ENOENT),
+    OF(S_ALIGNED_ALLOC, ENOMEM),
+    OF(S_REALLOC, ENOMEM),
+    OF(S_REALLOCARRAY, ENOMEM),
+    OF(S_MMAP, ENOMEM),
+    UNSEEN(S_MADVISE, EINVAL),
+    UNSEEN(S_MPROTECT, ENOMEM),
+    UNSEEN(S_MINCORE, EAGAIN),
+    UNSEEN(S_PIPE2, EMFILE),
+    UNSEEN(S_SIGALTSTACK, EPERM),
+    UNSEEN(S_SCHED_GETAFFINITY, EINVAL),
+    QUIET(S_POLL, EINTR),
+    OF(S_POLL, ENOMEM),
+    OF(S_EPOLL_CREATE1, EMFILE),
+    OF(S_EPOLL_CTL, ENOMEM),
+    OF(S_EPOLL_CTL, ENOSPC),
+    /* Or in FOREVER, as on an older kernel, and behind a filter. */
+    {S_EPOLL_PWAIT2, FAIL, "ENOSYS", ENOSYS, 0, MUST_HIDE},
+    {S_EPOLL_PWAIT2, FAIL, "EPERM", EPERM, 0, MUST_HIDE},
+    QUIET(S_EPOLL_PWAIT2, EINTR),
+    QUIET(S_EPOLL_PWAIT2, ENOMEM),
+    {S_PIDFD_OPEN, FAIL, "ENOSYS", ENOSYS, 0, MUST_HIDE},
+    {S_PIDFD_OPEN, FAIL, "EPERM", EPERM, 0, MUST_HIDE},
+    OF(S_PIDFD_OPEN, EMFILE),
+    OF(S_PIDFD_OPEN, ENOMEM),
+    QUIET(S_FUTEX, EINTR),
+    {S_FUTEX, FALSE_READY, "ready", 0, A_FEW, MUST_HIDE},
+    OF(S_URING_INIT, ENOMEM),
+    OF(S_URING_INIT, EMFILE),
+    OF(S_URING_INIT, EPERM),
+    OF(S_URING_INIT, ENOSYS),
+    UNSEEN(S_URING_INIT, EINVAL), /* an older kernel: fewer flags */
+    OF(S_URING_DONTFORK, ENOMEM),
+    UNSEEN(S_URING_REGISTER, EINVAL),
+    QUIET(S_URING_SUBMIT, EAGAIN),
+    QUIET(S_URING_SUBMIT, EBUSY),
+    QUIET(S_URING_SUBMIT, ENOMEM),
+    QUIET(S_URING_GET_EVENTS, EINTR),
+    QUIET(S_URING_GET_EVENTS, EAGAIN),
+    QUIET(S_URING_GET_EVENTS, EBUSY),
+    QUIET(S_URING_GET_EVENTS, ENOMEM),
+    QUIET(S_URING_WAIT, EINTR),
+    QUIET(S_URING_WAIT, EAGAIN),
+    QUIET(S_URING_WAIT, EBUSY),
+    QUIET(S_URING_WAIT, ENOMEM),
+    {S_URING_WAIT, FALSE_READY, "ready", 0, A_FEW, MUST_HIDE},
+    QUIET(S_URING_RECV, EINTR),
+    QUIET(S_URING_RECV, EAGAIN),
+    OF(S_URING_RECV, ENOMEM),
+    OF(S_URING_RECV, ECONNRESET),
+    {S_URING_RECV, ONE_BYTE, "1byte", 0, 0, MUST_HIDE},
+    QUIET(S_URING_SEND, EINTR),
+    QUIET(S_URING_SEND, EAGAIN),
+    OF(S_URING_SEND, ENOMEM),
+    OF(S_URING_SEND, EPIPE),
+    {S_URING_SEND, ONE_BYTE, "1byte", 0, 0, MUST_HIDE},
+    {S_URING_SEND, HALF, "half", 0, 0, MUST_HIDE},
+    QUIET(S_URING_POLL, EINTR),
+    {S_URING_POLL, FAIL, "ENOMEM", ENOMEM, A_FEW, REPORT},
+    {S_URING_POLL, FALSE_READY, "ready", 0, A_FEW, MUST_HIDE},
+    QUIET(S_URING_CANCEL, ENOENT),
 };
 
 const size_t fault_count = sizeof faults / sizeof *faults;
@@ -201,6 +290,11 @@ long allocations(void)
     return atomic_load(&live);
 }
 
+void count_live(long by)
+{
+    atomic_fetch_add(&live, by);
+}
+
 static bool is_due(const struct point *point, unsigned n)
 {
     unsigned limit;
@@ -211,8 +305,7 @@ static bool is_due(const struct point *point, unsigned n)
     return n >= point->n && (limit == 0 || n < point->n + limit);
 }
 
-/* Counts a call: the fault that it is to have, or NULL. */
-static const struct fault *due(enum symbol symbol)
+const struct fault *due(enum symbol symbol)
 {
     unsigned n;
 
@@ -224,7 +317,7 @@ static const struct fault *due(enum symbol symbol)
     return armed->fault;
 }
 
-static void strike(const struct fault *fault)
+void strike(const struct fault *fault)
 {
     atomic_store(&told->fired, true);
     if (fault->symbol == S_GETADDRINFO) {
@@ -235,8 +328,7 @@ static void strike(const struct fault *fault)
     errno = fault->code;
 }
 
-/* Counts a call: true where it isn't to be made, and errno is set. */
-static bool fails(enum symbol symbol)
+bool fails(enum symbol symbol)
 {
     const struct fault *fault = due(symbol);
 
@@ -278,6 +370,9 @@ static size_t cut(const struct fault *fault, int fd, size_t len)
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void __wrap_free(void *block);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_reallocarray(void *block, size_t count, size_t size);
 
 static void *counted(void *block)
 {
@@ -302,6 +397,29 @@ void __wrap_free(void *block)
     if (block)
         atomic_fetch_sub(&live, 1);
     __real_free(block);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails(S_ALIGNED_ALLOC)
+               ? NULL
+               : counted(__real_aligned_alloc(alignment, size));
+}
+
+/* Grown is one allocation still. */
+void *__wrap_realloc(void *block, size_t size)
+{
+    void *grown = fails(S_REALLOC) ? NULL : __real_realloc(block, size);
+
+    return block ? grown : counted(grown);
+}
+
+void *__wrap_reallocarray(void *block, size_t count, size_t size)
+{
+    void *grown =
+        fails(S_REALLOCARRAY) ? NULL : __real_reallocarray(block, count, size);
+
+    return block ? grown : counted(grown);
 }
 
 /* --- sockets ----------------------------------------------------------- */

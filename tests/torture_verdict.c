@@ -82,6 +82,17 @@ static int errno_for(const struct fault *fault)
     return fault->code == EAI_SYSTEM ? EMFILE : EHOSTUNREACH;
 }
 
+/* ... and perhaps is told as. */
+static bool may_be_told(const struct fault *fault, int error)
+{
+    if (fault->symbol == S_PTHREAD_CREATE && error == fault->code)
+        return true; /* the workers' and the watchdog's: as documented */
+    if (fault->symbol == S_URING_INIT && fault->code != EMFILE &&
+        fault->code != ENOMEM)
+        return error == ENOTSUP;
+    return error == errno_for(fault);
+}
+
 /* Names are also asked for while a message is made of another failure. */
 static bool is_of_message(const struct fault *fault, const char *ops)
 {
@@ -108,13 +119,28 @@ static void check_cause(const struct fault *fault, const char *ops, int error)
                   krait_errmsg());
 }
 
+/* Of fibers nobody knows whom a fault has struck, only which it was. */
+static void check_fibers_cause(const char *ops, int error)
+{
+    const struct fault *fault = point->fault;
+
+    if (given_up() || (lasting() && error == ETIMEDOUT))
+        return;
+    if (fault->duty == MUST_HIDE)
+        violation("%s: this should have been got over: %s", ops,
+                  krait_errmsg());
+    if (!may_be_told(fault, error))
+        violation("%s: the cause was lost: %s", ops, krait_errmsg());
+}
+
 /* --- giving up --------------------------------------------------------- */
 
 /* More than any scenario has open at a time. */
-enum { WATCHED = 64 };
+enum { WATCHED = 64, WATCHED_FIBERS = 512 };
 
 static pthread_mutex_t watching = PTHREAD_MUTEX_INITIALIZER;
 static krait_sock *watched[WATCHED];
+static krait_fiber *watched_fibers[WATCHED_FIBERS];
 static krait_server *watched_server;
 static atomic_bool gone;
 
@@ -128,6 +154,9 @@ void give_up(void)
     for (int i = 0; i < WATCHED; i++)
         if (watched[i])
             krait_interrupt(watched[i]);
+    for (int i = 0; i < WATCHED_FIBERS; i++)
+        if (watched_fibers[i])
+            krait_cancel(watched_fibers[i]);
     if (watched_server)
         krait_server_cancel(watched_server);
     pthread_mutex_unlock(&watching);
@@ -154,14 +183,34 @@ static const struct fault *check_failure(const char *ops)
     if (!fault_fired() && !out_of_patience(error))
         violation("%s failed although nothing was made to fail: %s", ops,
                   krait_errmsg());
-    if (fault)
+    if (point->scenario->flags & FIBERS)
+        check_fibers_cause(ops, error);
+    else if (fault)
         check_cause(fault, ops, error);
     return fault;
+}
+
+/* In fibers: one fault may end what many wait for. */
+static bool again_in_fibers(const char *ops)
+{
+    static const unsigned all_of_them = 2000;
+    static atomic_uint told;
+
+    if (point->mode == RETRY && !given_up()) {
+        if (atomic_fetch_add(&told, 1) > all_of_them)
+            violation("%s fails again and again: %s", ops, krait_errmsg());
+        return true;
+    }
+    give_up();
+    return false;
 }
 
 bool again(const char *ops)
 {
     const struct fault *fault = check_failure(ops);
+
+    if (point->scenario->flags & FIBERS)
+        return again_in_fibers(ops);
 
     if (fault && point->mode == RETRY && tries++ == 0)
         return true;
@@ -259,6 +308,69 @@ void t_server_close(krait_server *server)
 {
     watch_server(NULL);
     require(krait_server_close(server) == 0, "krait_server_close failed");
+}
+
+/* --- fibers ------------------------------------------------------------ */
+
+/* `before` becomes `after`. */
+static void note_fiber(krait_fiber *before, krait_fiber *after)
+{
+    int i;
+
+    pthread_mutex_lock(&watching);
+    for (i = 0; i < WATCHED_FIBERS && watched_fibers[i] != before; i++)
+        ;
+    require(i < WATCHED_FIBERS, "the scenario has too many fibers");
+    watched_fibers[i] = after;
+    if (after && given_up())
+        krait_cancel(after);
+    pthread_mutex_unlock(&watching);
+}
+
+/* More than any scenario starts. */
+static struct task {
+    int (*fn)(void *);
+    void *arg;
+} tasks[2 * WATCHED_FIBERS];
+
+static atomic_uint task_count;
+
+/* On the list while it lives. */
+static int task_main(void *arg)
+{
+    const struct task *task = arg;
+    krait_fiber *self = krait_self();
+    int result;
+
+    note_fiber(NULL, self);
+    result = task->fn(task->arg);
+    note_fiber(self, NULL);
+    return result;
+}
+
+krait_fiber *t_spawn(int (*fn)(void *), void *arg,
+                     const krait_spawn_options *options)
+{
+    unsigned n = atomic_fetch_add(&task_count, 1);
+    krait_fiber *f;
+
+    require(n < sizeof tasks / sizeof *tasks, "too many fibers are started");
+    tasks[n] = (struct task){fn, arg};
+    do
+        f = krait_spawn(task_main, &tasks[n], options);
+    while (!f && again("spawn"));
+    return f;
+}
+
+/* Joining takes no memory, and nothing that can fail. */
+int t_join(krait_fiber *f)
+{
+    int result = -1;
+
+    if (!f)
+        return -1;
+    require(krait_join(f, &result) == 0, "a fiber can't be joined");
+    return result;
 }
 
 /* --- threads ----------------------------------------------------------- */
