@@ -377,10 +377,17 @@ static void torture_all(void)
 
 /* --- the run ----------------------------------------------------------- */
 
+/* pipe2 tries a guard out, where the kernel can install some (and in no build
+ * with AddressSanitizer). */
+static bool need_not_be_called(int s)
+{
+    return s == S_PIPE2 || (IS_OF_URING(s) && !uring);
+}
+
 static void check_all_called(void)
 {
     for (int s = 0; s < SYMBOLS; s++) {
-        if (called_at_all[s] > 0 || (IS_OF_URING(s) && !uring))
+        if (called_at_all[s] > 0 || need_not_be_called(s))
             continue;
         fprintf(stderr, "torture: the library never called %s\n",
                 symbol_names[s]);

@@ -17,6 +17,10 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434 /* as in io/wait.c */
+#endif
+
 /* --- memory ------------------------------------------------------------ */
 
 int __real_munmap(void *at, size_t size);
@@ -127,10 +131,8 @@ static enum symbol symbol_of(long number)
     case SYS_epoll_pwait2:
         return S_EPOLL_PWAIT2;
 #endif
-#ifdef SYS_pidfd_open
     case SYS_pidfd_open:
         return S_PIDFD_OPEN;
-#endif
     case SYS_futex:
         return S_FUTEX;
     default:
