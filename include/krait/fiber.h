@@ -36,8 +36,8 @@
  * Every call here may be made from fibers and from plain threads, unless said
  * otherwise, and from no signal handler. One that waits fails with ECANCELED
  * once its fiber is cancelled, ETIMEDOUT when its own or a deadline scope's
- * time has passed, EINTR when the signal hook says so (krait/io.h), ENOMEM when
- * there is no memory for its timer.
+ * time has passed, EINTR when the signal hook says so (krait/io.h), ENOMEM
+ * where a fiber's time-out finds no memory.
  */
 #ifndef KRAIT_FIBER_H
 #define KRAIT_FIBER_H
