@@ -248,7 +248,7 @@ void krait__breathe(void)
 {
     struct krait__worker *w = here;
 
-    if (!current(w))
+    if (!krait__in_fiber())
         return;
     if (w->slice > 0)
         w->slice--;
@@ -432,11 +432,15 @@ int krait__stopped(void)
 {
     struct krait_fiber *f = current(here);
     int64_t until = krait__scope_deadline();
+    int rc = 0;
 
     if (f && stopped(f))
-        return -ECANCELED;
-    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
-                                                          : 0;
+        rc = -ECANCELED;
+    else if (until != KRAIT__NEVER && krait__now() >= until)
+        rc = -KRAIT__ETIMEOUT;
+    if (rc < 0)
+        krait__breathe(); /* the caller may try again and again */
+    return rc;
 }
 
 /* --- operations -------------------------------------------------------- */
