@@ -34,7 +34,6 @@
  *     EINTR      the signal hook said so (krait/io.h)
  *     ENOMEM     no memory to remember a fiber's timeout
  *     EINVAL     the timeout is negative, or not a number
- *     ENOMEM     in a fiber: no memory for its timer
  *
  * and has then taken, given and changed nothing. A scope that has passed and a
  * cancellation make it fail even where it would not have had to wait, but for

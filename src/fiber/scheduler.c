@@ -248,7 +248,7 @@ void krait__breathe(void)
 {
     struct krait__worker *w = here;
 
-    if (!current(w))
+    if (!krait__in_fiber())
         return;
     if (w->slice > 0)
         w->slice--;

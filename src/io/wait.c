@@ -90,8 +90,8 @@ static int wait_fd(int fd, short events, double timeout)
     if (ns != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
         return rc;
     rc = until_ready(fd, events, krait__deadline(ns));
-    if (rc > 0 && ns != KRAIT__AT_ONCE && krait__in_fiber())
-        krait__breathe();
+    if (rc > 0 || ns == KRAIT__AT_ONCE)
+        krait__breathe(); /* it may be called in a loop */
     return rc;
 }
 
@@ -159,6 +159,8 @@ static int wait_child(pid_t pid, int *status, double timeout)
         return rc;
     deadline = krait__deadline(ns);
     rc = reap(pid, status);
+    if (ns == KRAIT__AT_ONCE)
+        krait__breathe();
     if (rc != -EAGAIN || ns == KRAIT__AT_ONCE)
         return rc;
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
