@@ -416,9 +416,8 @@ void *__wrap_realloc(void *block, size_t size)
 
 void *__wrap_reallocarray(void *block, size_t count, size_t size)
 {
-    void *grown = fails(S_REALLOCARRAY)
-                      ? NULL
-                      : __real_reallocarray(block, count, size);
+    void *grown =
+        fails(S_REALLOCARRAY) ? NULL : __real_reallocarray(block, count, size);
 
     return block ? grown : counted(grown);
 }

@@ -29,10 +29,10 @@ static void run(int (*body)(void *), const krait_run_options *options)
     require(rc == 0 || given_up(), "krait_run returns what main did not");
 }
 
-#define RUN(name, body, ...)                              \
-    static void name(void)                                \
-    {                                                     \
-        run(body, &(krait_run_options){__VA_ARGS__});     \
+#define RUN(name, body, ...) \
+    static void name(void) \
+    { \
+        run(body, &(krait_run_options){__VA_ARGS__}); \
     }
 
 /* NAME_epoll, NAME_uring: with one worker; NAME_epoll2, NAME_uring2: two. */
@@ -863,12 +863,12 @@ RUN(watched_uring, watched, .workers = 1, .engine = KRAIT_ENGINE_URING,
 #define BOTH(body) \
     {#body "_epoll", body##_epoll, FIBERS}, \
     { \
-        #body "_uring", body##_uring, FIBERS | NEEDS_URING \
+#body "_uring", body##_uring, FIBERS | NEEDS_URING \
     }
 #define BOTH_BY_TWO(body) \
     {#body "_epoll2", body##_epoll2, FIBERS}, \
     { \
-        #body "_uring2", body##_uring2, FIBERS | NEEDS_URING \
+#body "_uring2", body##_uring2, FIBERS | NEEDS_URING \
     }
 
 const struct scenario fiber_scenarios[] = {

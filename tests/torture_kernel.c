@@ -36,9 +36,8 @@ int __wrap_mincore(void *at, size_t size, unsigned char *in);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd,
                   off_t offset)
 {
-    void *base = fails(S_MMAP)
-                     ? MAP_FAILED
-                     : __real_mmap(at, size, prot, flags, fd, offset);
+    void *base = fails(S_MMAP) ? MAP_FAILED
+                               : __real_mmap(at, size, prot, flags, fd, offset);
 
     count_live(base != MAP_FAILED);
     return base;

@@ -50,9 +50,9 @@ struct krait__handle {
     atomic_uint generation; /* of the process that used it last */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
-    atomic_bool inline_urgent; /* io\'s: SO_OOBINLINE was set through Krait */
-    struct krait__lock lock;             /* of `waiters`, and its owner's */
-    struct krait__node *waiters;         /* who waits inside a call */
+    atomic_bool inline_urgent;   /* io\'s: SO_OOBINLINE was set through Krait */
+    struct krait__lock lock;     /* of `waiters`, and its owner's */
+    struct krait__node *waiters; /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
 };
 

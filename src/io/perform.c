@@ -214,8 +214,8 @@ static bool goes_whole(const struct krait__op *op, int64_t deadline)
 {
     bool local = op->h->family == AF_UNIX;
 
-    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM ||
-        op->flags || op->len == 0 || op->addr)
+    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM || op->flags ||
+        op->len == 0 || op->addr)
         return false;
     if (op->kind == KRAIT__SEND ? local
                                 : !local && !atomic_load(&op->h->inline_urgent))
