@@ -292,6 +292,7 @@ struct world {
     struct flows_state *state;
     struct slot slot[SLOTS];
     atomic_uint now; /* the step, for the watchdog */
+    bool impatient;  /* settle() has given up once */
     char where[48];  /* a prefix of paths and names */
     /* The partner: */
     int pending; /* its step; -1: none */

@@ -128,8 +128,9 @@ static struct {
 static void make_dead(unsigned place, unsigned type, const char *where)
 {
     struct sockaddr_storage *sa = &dead[place][type == SOCK_DGRAM].sa;
-    socklen_t len = place < INET_4 ? unix_name(place, where, 9999 + type, sa)
-                                   : loopback(place, sa);
+    socklen_t len = place < INET_4
+                        ? unix_name(place, where, UINT_MAX - type, sa)
+                        : loopback(place, sa);
     int fd = socket((int)family_of(place), (int)type | SOCK_CLOEXEC, 0);
 
     bind(fd, (struct sockaddr *)sa, len);
@@ -399,14 +400,20 @@ static int do_connect(struct world *w, struct slot *s, const struct step *st)
 {
     struct sockaddr_storage sa;
     socklen_t len;
-    int rc, before;
+    int rc, before, error;
+    bool gone; /* interrupted already: nothing will be attempted */
 
     if (!target_of(w, st, &sa, &len))
         return -EDESTADDRREQ;
+    /* Krait's kept error is of the earlier connection, and goes with it; the
+     * kernel's stays. */
+    if (is_tcp(s) && s->peer >= 0)
+        w->performer->api->getopt(s, SOL_SOCKET, SO_ERROR, &error);
     before = s->target;
+    gone = s->interrupted;
     s->target = st->to == TO_SLOT ? st->other : -1;
     rc = w->performer->api->connect(s, st->wait, (struct sockaddr *)&sa, len);
-    if (rc == -EALREADY) /* it goes on where it went */
+    if (rc == -EALREADY || gone) /* it goes on where it went */
         s->target = before;
     /* UDP, dissolved, has lost its port: nobody finds it. */
     if (rc == 0 && s->type == SOCK_DGRAM)
@@ -459,7 +466,7 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
         s->urgent_taken = true;
     if ((flags & MSG_PEEK) && s->urgent_taken)
         flags &= ~MSG_WAITALL;
-    if (!st->partner && s->type == SOCK_STREAM && is_sent_to(w, s))
+    if (!st->partner && is_sent_to(w, s))
         flags |= MSG_PEEK;
     if (len == 0 && (flags & MSG_PEEK) && s->urgent && !is_inet(s))
         flags &= ~MSG_PEEK;
@@ -1173,6 +1180,7 @@ void run_program(struct world *w, const struct program *p,
     w->lead = lead;
     w->record = record;
     w->pending = -1;
+    w->impatient = false;
     for (i = 0; i < SLOTS; i++)
         slot_empty(&w->slot[i]);
     for (i = 0; i < p->count;) {

@@ -143,8 +143,9 @@ static void push(struct slot *s)
     s->corked = false;
 }
 
-static void give_up(const struct world *w)
+static void give_up(struct world *w)
 {
+    w->impatient = true;
     if (atomic_fetch_add(&unsettled, 1) == 0)
         fprintf(stderr, "differ: seed %llu, step %u: loopback is slow\n",
                 (unsigned long long)w->program->seed, atomic_load(&w->now));
@@ -154,7 +155,7 @@ static void wait_until(struct world *w,
                        bool (*settled)(const struct world *w, unsigned i),
                        unsigned i)
 {
-    int64_t until = now_ns() + PATIENCE_NS;
+    int64_t until = now_ns() + (w->impatient ? PATIENCE_NS / 200 : PATIENCE_NS);
     unsigned turn = 0;
 
     while (!settled(w, i)) {
