@@ -865,6 +865,9 @@ static int do_shutdown(struct world *w, struct slot *s, int how)
         partner_sends(w) && !is_inet(s) &&
         (is_sent_to(w, s) || &w->slot[w->program->step[w->pending].slot] == s);
 
+    /* Who sends datagrams to it is not woken at all, but by chance. */
+    if (concerns && s->type == SOCK_DGRAM)
+        return -EOPNOTSUPP;
     return w->performer->api->shutdown(
         s, concerns && how <= SHUT_RDWR ? SHUT_RDWR : how);
 }
