@@ -468,7 +468,7 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
         flags &= ~MSG_WAITALL;
     if (!st->partner && is_sent_to(w, s))
         flags |= MSG_PEEK;
-    if (len == 0 && (flags & MSG_PEEK) && s->urgent && !is_inet(s))
+    if (len == 0 && (flags & MSG_PEEK) && !is_inet(s))
         flags &= ~MSG_PEEK;
     memset(buf, UNTOUCHED, st->len);
     if (st->op == OP_RECV)
