@@ -7,7 +7,7 @@
  *
  *   - whether TCP's calls waited in the middle of a flood, and how often;
  *   - what of TCP's bytes have been acknowledged (SIOCOUTQ);
- *   - what a peek has seen that was put to an end;
+ *   - what a peek has seen that was put to an end, or waited for all;
  *   - addresses and ports as such: who they belong to is compared;
  *   - MSG_PEEK | MSG_WAITALL on TCP once MSG_OOB was asked for: the kernel's
  *     ends at the mark of an urgent byte that was taken, of which it tells
@@ -188,8 +188,9 @@ static const char *outcome_text(const struct outcome *out, char *buf,
     if (out->extra)
         used +=
             (size_t)snprintf(buf + used, size - used, " +%d", (int)out->extra);
-    snprintf(buf + used, size - used, " #%08x%s%s%s", out->sum,
+    snprintf(buf + used, size - used, " #%08x%s%s%s%s", out->sum,
              out->blocked ? " waited" : "", out->ended ? " ended" : "",
+             out->before.done ? ", the partner was done" : "",
              out->before.late || out->after.late ? " LATE" : "");
     return buf;
 }
@@ -213,13 +214,14 @@ static bool same_events(int a, int b)
 }
 
 /* A peek leaves no trace, so that nobody can tell whether it has looked since
- * the last act. */
+ * the last act, and one with MSG_WAITALL looks often. */
 static bool is_ended_peek(const struct step *st, const struct outcome *a,
                           const struct outcome *b)
 {
-    return (st->flags & MSG_PEEK) && st->partner && a->blocked && b->blocked &&
-           ((a->ended && b->ended) || a->err == ECANCELED ||
-            b->err == ECANCELED);
+    if (!(st->flags & MSG_PEEK) || !st->partner || !a->blocked || !b->blocked)
+        return false;
+    return (st->flags & MSG_WAITALL) || (a->ended && b->ended) ||
+           a->err == ECANCELED || b->err == ECANCELED;
 }
 
 static bool same_step(const struct step *st, const struct outcome *a,

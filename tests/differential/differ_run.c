@@ -468,7 +468,7 @@ static ssize_t do_recv(struct world *w, struct slot *s, const struct step *st,
         flags &= ~MSG_WAITALL;
     if (!st->partner && is_sent_to(w, s))
         flags |= MSG_PEEK;
-    if (len == 0 && (flags & MSG_PEEK) && s->urgent && !is_inet(s))
+    if (len == 0 && (flags & MSG_PEEK) && !is_inet(s))
         flags &= ~MSG_PEEK;
     memset(buf, UNTOUCHED, st->len);
     if (st->op == OP_RECV)
@@ -865,6 +865,9 @@ static int do_shutdown(struct world *w, struct slot *s, int how)
         partner_sends(w) && !is_inet(s) &&
         (is_sent_to(w, s) || &w->slot[w->program->step[w->pending].slot] == s);
 
+    /* Who sends datagrams to it is not woken at all, but by chance. */
+    if (concerns && s->type == SOCK_DGRAM)
+        return -EOPNOTSUPP;
     return w->performer->api->shutdown(
         s, concerns && how <= SHUT_RDWR ? SHUT_RDWR : how);
 }

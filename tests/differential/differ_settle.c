@@ -122,6 +122,8 @@ static bool tcp_is_settled(const struct world *w, unsigned i)
         return true;
     if (a.tcpi_state == SYN_SENT)
         return queue_is_full(w, s->target);
+    if (a.tcpi_state == LAST_ACK) /* which comes at once */
+        return false;
     if (s->peer < 0)
         return true;
     peer = &w->slot[s->peer];
