@@ -228,10 +228,11 @@ void krait__fiber_main(void *fiber)
     errno = 0;
     f->result = f->fn(f->arg);
     w = here;
-    if (!w)
-        krait__leave_child(f->result);
-    w->over = f;
-    krait__context_leave(&f->context, &w->context);
+    if (w) {
+        w->over = f;
+        krait__context_leave(&f->context, &w->context);
+    }
+    krait__leave_child(f->result);
 }
 
 void krait_yield(void)

@@ -319,7 +319,7 @@ void run_program(struct world *w, const struct program *p,
 /* Programs to be run in one krait_run. */
 struct fiber_batch {
     const struct performer *performer;
-    int engine; /* enum krait_engine */
+    enum krait_engine engine;
     const char *where;
     const struct program *programs;
     const struct record *lead;

@@ -73,6 +73,8 @@ static void say(const char *text)
         return;
 }
 
+/* NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c): snprintf of integers takes
+ * no lock, and the process ends here. */
 static void hangs(int signal)
 {
     char line[160];
@@ -81,7 +83,6 @@ static void hangs(int signal)
     (void)signal;
     for (i = 0; i < WATCHED; i++)
         if (watched[i] && watched[i]->program) {
-            /* snprintf of integers takes no lock. */
             snprintf(
                 line, sizeof line, "differ: seed %llu hangs: %s, step %u\n",
                 (unsigned long long)watched[i]->program->seed,
@@ -90,6 +91,7 @@ static void hangs(int signal)
         }
     _exit(1);
 }
+/* NOLINTEND(bugprone-signal-handler,cert-sig30-c) */
 
 static void feed(void)
 {
@@ -172,7 +174,7 @@ static bool run_fibers(struct batch *b, unsigned performer)
 {
     struct fiber_batch f = {
         .performer = &performers[performer],
-        .engine = performer == EPOLL ? 1 : 2,
+        .engine = performer == EPOLL ? KRAIT_ENGINE_EPOLL : KRAIT_ENGINE_URING,
         .where = b->where[performer],
         .programs = b->programs,
         .lead = b->records[LIBC],
@@ -185,7 +187,8 @@ static bool run_fibers(struct batch *b, unsigned performer)
 
     feed();
     ran = run_in_fibers(&f) == 0;
-    memset(watched + 2, 0, sizeof *watched * (WATCHED - 2));
+    for (unsigned i = 2; i < WATCHED; i++)
+        watched[i] = NULL;
     return ran;
 }
 

@@ -130,9 +130,10 @@ static int leaves_an_fd(struct slot *s, int how)
     return krait_api.shutdown(s, how);
 }
 
+/* A mutant that receives differently, named after what it does. */
 #define RECV(fn) \
     { \
-#fn, .api = {.recv = fn } \
+        .name = #fn, .api.recv = (fn) \
     }
 
 /* What is NULL is Krait's own. */

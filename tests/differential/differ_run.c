@@ -133,13 +133,13 @@ static void make_dead(unsigned place, unsigned type, const char *where)
                         : loopback(place, sa);
     int fd = socket((int)family_of(place), (int)type | SOCK_CLOEXEC, 0);
 
-    bind(fd, (struct sockaddr *)sa, len);
+    (void)bind(fd, (struct sockaddr *)sa, len);
     if (place >= INET_4) {
         /* Stays bound, so that nobody else gets the port; connected to itself,
          * a datagram socket hears nobody else. */
         getsockname(fd, (struct sockaddr *)sa, &len);
         if (type == SOCK_DGRAM)
-            connect(fd, (struct sockaddr *)sa, len);
+            (void)connect(fd, (struct sockaddr *)sa, len);
     } else {
         close(fd);
     }
@@ -170,8 +170,12 @@ static void slot_is(struct slot *s, unsigned place, unsigned type)
     s->place = (uint8_t)place;
     s->type = (uint8_t)type;
     s->peer = s->target = -1;
-    s->interrupted = s->listening = s->fds_came = s->corked = false;
-    s->urgent = s->peer_closed = s->rcvpeek = s->in_flood = false;
+    atomic_store(&s->interrupted, false);
+    s->listening = false;
+    s->fds_came = false;
+    s->corked = false;
+    s->urgent = false;
+    s->peer_closed = s->rcvpeek = s->in_flood = false;
     s->urgent_taken = false;
     s->budget = TCP_BUDGET;
     s->name_len = 0;
@@ -852,7 +856,7 @@ static int do_close(struct world *w, struct slot *s, bool reset)
     if (ends_pending(w, s, END_CLOSE))
         return 0;
     rc = w->performer->api->close(s);
-    s->interrupted = false;
+    atomic_store(&s->interrupted, false);
     return rc;
 }
 
@@ -1068,7 +1072,7 @@ static void end_pending(struct world *w, enum end end)
     join_pending(w);
     if (end == END_CLOSE) {
         by->api->close(s);
-        s->interrupted = false;
+        atomic_store(&s->interrupted, false);
     }
 }
 

@@ -88,14 +88,14 @@ struct flows_state *threads_new(void)
     return t;
 }
 
-void threads_free(struct flows_state *t)
+void threads_free(struct flows_state *state)
 {
-    atomic_store(&t->order, LEAVE);
-    futex(&t->order, FUTEX_WAKE_PRIVATE, 1);
-    pthread_join(t->thread, NULL);
-    close(t->call_fd);
-    close(t->stat_fd);
-    free(t);
+    atomic_store(&state->order, LEAVE);
+    futex(&state->order, FUTEX_WAKE_PRIVATE, 1);
+    pthread_join(state->thread, NULL);
+    close(state->call_fd);
+    close(state->stat_fd);
+    free(state);
 }
 
 struct flows_state;
