@@ -1586,7 +1586,7 @@ static int idle_after_work(void *unused)
     for (int i = 0; i < 32; i++)
         joined(f[i]);
     hot = resident();
-    see(hot > 32 * (100 << 10));
+    see(hot > 32 * (64 << 10));
     see(krait_sleep(1.1) == 0); /* the worker is idle for so long */
     see(wait_for(is_cold, &hot));
     return 0;
