@@ -287,7 +287,8 @@ static bool connect_goes_on(const struct krait__op *op, bool first,
 {
     if (*res == -EAGAIN)
         return op->h->family == AF_UNIX; /* its backlog is full */
-    if (*res == -EISCONN && !first)
+    /* Unix sockets have nothing under way: theirs is connected elsewhere. */
+    if (*res == -EISCONN && !first && op->h->family != AF_UNIX)
         *res = 0;
     return *res == -EINPROGRESS || *res == -EALREADY;
 }
