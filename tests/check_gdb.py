@@ -72,6 +72,7 @@ class Gdb(PeerTest):
         out, client = self.stopped("krait fibers")
         self.assertRegex(out, r"\n +[12] +[0-9]+  recv     %s +0x[0-9a-f]+  "
                          r"talk\n" % client)
+        self.assertRegex(out, r"\baccept +main +0x[0-9a-f]+ +serve\n")
         self.assertRegex(out, r"\n +[12] +[0-9]+  accept   ")
 
     def test_each_shows_its_calls_and_variables(self):

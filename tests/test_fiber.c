@@ -1529,9 +1529,79 @@ static void test_twenty_thousand_park_at_once(void **state)
     krait_chan_free(parking);
 }
 
+static int fail_to_connect(void *unused)
+{
+    krait_sock *s = krait_socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)unused;
+    krait_connect(s, krait_unix("/nowhere/at/all"));
+    krait_close(s);
+    return -1;
+}
+
+/* As if it had been called: so that whoever called krait_run can say why. */
+static void test_the_failure_of_main_is_its_callers_too(void **state)
+{
+    krait_run_options o = options_of(setting_of(state));
+
+    assert_int_equal(krait_run(fail_to_connect, NULL, &o), -1);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(krait_errno(), ENOENT);
+    assert_contains(krait_errmsg(), "connect unix:/nowhere/at/all: ");
+}
+
+/* --- cold stacks --------------------------------------------------------- */
+
+static int touch_much(void *unused)
+{
+    volatile char deep[100 << 10];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof deep; i += 4096)
+        deep[i] = 1;
+    return deep[0] == 1 ? 0 : -1;
+}
+
+static uint64_t resident(void)
+{
+    krait_stats s;
+
+    return see(krait_runtime_stats(&s) == 0) ? s.stack_bytes_resident : 0;
+}
+
+static bool is_cold(void *hot)
+{
+    return resident() < *(uint64_t *)hot / 4;
+}
+
+/* A worker that has nothing to do gives back what its last fibers touched. */
+static int idle_after_work(void *unused)
+{
+    krait_fiber *f[32];
+    uint64_t hot;
+
+    (void)unused;
+    for (int i = 0; i < 32; i++)
+        f[i] = krait_spawn(touch_much, NULL, NULL);
+    for (int i = 0; i < 32; i++)
+        joined(f[i]);
+    hot = resident();
+    see(hot > 32 * (100 << 10));
+    see(krait_sleep(1.1) == 0); /* the worker is idle for so long */
+    see(wait_for(is_cold, &hot));
+    return 0;
+}
+
+static void test_an_idle_worker_s_free_stacks_are_given_back(void **state)
+{
+    assert_works(run_fibers(state, idle_after_work, NULL));
+}
+
 int main(int argc, char **argv)
 {
     static const struct fiber_test tests[] = {
+        {TEST(test_an_idle_worker_s_free_stacks_are_given_back), false},
+        {TEST(test_the_failure_of_main_is_its_callers_too), false},
         {TEST(test_run_returns_what_main_returned), false},
         {TEST(test_a_plain_thread_is_no_fiber), true},
         {TEST(test_options_out_of_range), true},

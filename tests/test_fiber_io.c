@@ -799,6 +799,50 @@ static int look_at_a_ready_fd(void *arg)
     return 0;
 }
 
+static int look_without_waiting(void *arg)
+{
+    struct busy *b = arg;
+
+    while (!atomic_load(&b->stop) && see(b->calls < TOO_MANY)) {
+        b->calls++;
+        if (!see(krait_wait_fd(krait_fileno(b->s), POLLIN, 0) == -1 &&
+                 errno == EAGAIN && krait_wait_child(getpid(), NULL, 0) == -1 &&
+                 errno == ECHILD))
+            break;
+    }
+    return 0;
+}
+
+/* One that will not hear of it. */
+static int try_though_cancelled(void *arg)
+{
+    struct busy *b = arg;
+    char byte;
+
+    krait_cancel(krait_self());
+    while (!atomic_load(&b->stop) && see(b->calls < TOO_MANY)) {
+        b->calls++;
+        if (!see(krait_recv(b->s, &byte, 1, 0) == -1 && errno == ECANCELED))
+            break;
+    }
+    return 0;
+}
+
+static int try_though_time_is_up(void *arg)
+{
+    struct busy *b = arg;
+    krait_deadline d;
+
+    krait_deadline_begin(&d, 0);
+    while (!atomic_load(&b->stop) && see(b->calls < TOO_MANY)) {
+        b->calls++;
+        if (!see(krait_sleep(1) == -1 && errno == ETIMEDOUT))
+            break;
+    }
+    krait_deadline_end(&d);
+    return 0;
+}
+
 static int make_progress(void *stop)
 {
     for (int i = 0; i < ENOUGH / 2; i++)
@@ -820,10 +864,10 @@ static int progress_beside_busy_ones(void *arg)
         int (*fn)(void *);
         krait_sock *s;
     } busy[] = {
-        {receive_for_ever, r->with_a_byte},
-        {ask_for_ever, r->empty},
-        {echo_to_oneself, r->to_itself},
-        {look_at_a_ready_fd, r->to_itself},
+        {receive_for_ever, r->with_a_byte}, {ask_for_ever, r->empty},
+        {echo_to_oneself, r->to_itself},    {look_at_a_ready_fd, r->to_itself},
+        {look_without_waiting, r->empty},   {try_though_cancelled, r->empty},
+        {try_though_time_is_up, r->empty},
     };
 
     for (size_t i = 0; i < COUNT(busy); i++) {

@@ -442,11 +442,15 @@ static struct {
     atomic_int count;
 } said = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Of the one fiber only: on a loaded machine any other may be kept from its CPU
+ * for so long that it is named, and rightly. */
 static void keep_line(void *arg, const char *line)
 {
     size_t len;
 
     need(arg == &said);
+    if (!strstr(line, "\"hog\""))
+        return;
     pthread_mutex_lock(&said.lock);
     len = strlen(said.lines);
     snprintf(said.lines + len, sizeof said.lines - len, "%s\n", line);
@@ -479,16 +483,16 @@ static int hog_the_worker(void *unused)
 
     (void)unused;
     compute_for_lines(1, 0);
-    need(krait_runtime_stats(&s) == 0 && s.stalls == 1);
+    need(krait_runtime_stats(&s) == 0 && s.stalls >= 1);
     before = atomic_load(&progress);
-    compute_for_lines(1, 0.3); /* named once */
+    compute_for_lines(1, 0.4); /* named once */
     need(atomic_load(&said.count) == 1);
     if (s.workers > 1)
         need(atomic_load(&progress) > before);
-    need(krait_sleep(0.2) == 0); /* who waits is not named */
+    need(krait_sleep(0.3) == 0); /* who waits is not named */
     need(atomic_load(&said.count) == 1);
     compute_for_lines(2, 0); /* again is again */
-    need(krait_runtime_stats(&s) == 0 && s.stalls == 2);
+    need(krait_runtime_stats(&s) == 0 && s.stalls >= 2);
     return 0;
 }
 
@@ -507,14 +511,12 @@ static int be_watched(void *unused)
 static int watch_fibers(const struct setting *setting)
 {
     krait_run_options o = options_of(setting);
-    const char *second;
 
-    o.watchdog = 0.05;
+    o.watchdog = 0.1;
     krait_set_log(keep_line, &said);
     need(run_options(be_watched, NULL, &o) == 0);
     need(strstr(said.lines, "fiber \"hog\" has kept worker 1 for "));
-    second = strchr(said.lines, '\n') + 1;
-    need(strstr(second, "\"hog\""));
+    need(atomic_load(&said.count) == 2);
     /* And it ends with the run-time, however patient it is. */
     o.watchdog = KRAIT_FOREVER;
     need(run_options(use_the_c_library, NULL, &o) == 0);

@@ -16,7 +16,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -142,8 +141,8 @@ static void make_workers(void)
     const char *tmp = getenv("TMPDIR");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct tally *tallies =
-        mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        __real_mmap(NULL, WORKERS_MAX * sizeof *tallies, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     /* Paths of sockets are relative, so the folder's may be long. */
     if (!tmp || strlen(tmp) > 40)
@@ -378,10 +377,17 @@ static void torture_all(void)
 
 /* --- the run ----------------------------------------------------------- */
 
+/* pipe2 tries a guard out, where the kernel can install some (and in no build
+ * with AddressSanitizer). */
+static bool need_not_be_called(int s)
+{
+    return s == S_PIPE2 || (IS_OF_URING(s) && !uring);
+}
+
 static void check_all_called(void)
 {
     for (int s = 0; s < SYMBOLS; s++) {
-        if (called_at_all[s] > 0 || (IS_OF_URING(s) && !uring))
+        if (called_at_all[s] > 0 || need_not_be_called(s))
             continue;
         fprintf(stderr, "torture: the library never called %s\n",
                 symbol_names[s]);

@@ -37,6 +37,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -367,6 +368,8 @@ int __real_open(const char *path, int flags, ...);
 int __real_flock(int fd, int what);
 int __real_lstat(const char *path, struct stat *st);
 int __real_unlink(const char *path);
+void *__real_mmap(void *at, size_t size, int prot, int flags, int fd,
+                  off_t offset);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__real_realloc(void *block, size_t size);
 void *__real_reallocarray(void *block, size_t count, size_t size);
@@ -377,7 +380,8 @@ void *__real_reallocarray(void *block, size_t count, size_t size);
 #pragma GCC poison shutdown getsockopt setsockopt getsockname getpeername fcntl
 #pragma GCC poison close ppoll eventfd eventfd_read eventfd_write getaddrinfo
 #pragma GCC poison fopencookie pthread_create pthread_key_create lstat
-#pragma GCC poison open flock unlink
+#pragma GCC poison open flock unlink aligned_alloc reallocarray mmap poll
+#pragma GCC poison madvise syscall
 #endif
 
 #endif

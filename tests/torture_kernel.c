@@ -15,13 +15,14 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434 /* as in io/wait.c */
+#endif
 
 /* --- memory ------------------------------------------------------------ */
 
-void *__real_mmap(void *at, size_t size, int prot, int flags, int fd,
-                  off_t offset);
 int __real_munmap(void *at, size_t size);
 int __real_madvise(void *at, size_t size, int advice);
 int __real_mprotect(void *at, size_t size, int prot);
@@ -130,10 +131,8 @@ static enum symbol symbol_of(long number)
     case SYS_epoll_pwait2:
         return S_EPOLL_PWAIT2;
 #endif
-#ifdef SYS_pidfd_open
     case SYS_pidfd_open:
         return S_PIDFD_OPEN;
-#endif
     case SYS_futex:
         return S_FUTEX;
     default:

@@ -87,8 +87,8 @@ static bool may_be_told(const struct fault *fault, int error)
 {
     if (fault->symbol == S_PTHREAD_CREATE && error == fault->code)
         return true; /* the workers' and the watchdog's: as documented */
-    if (fault->symbol == S_URING_INIT &&
-        (fault->code == EPERM || fault->code == ENOSYS))
+    if (fault->symbol == S_URING_INIT && fault->code != EMFILE &&
+        fault->code != ENOMEM)
         return error == ENOTSUP;
     return error == errno_for(fault);
 }

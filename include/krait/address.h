@@ -119,9 +119,10 @@ KRAIT_API int krait_addr_equal(krait_addr a, krait_addr b);
  * no name comes back as it is. `family`: AF_UNSPEC, AF_INET or AF_INET6.
  * `timeout`: as krait_settimeout's. Returns how many were stored, at least 1.
  * -1 and errno: EHOSTUNREACH no such name, or none in this family (domain
- * KRAIT_ERROR_NAME); ETIMEDOUT; EINTR (the signal hook); EAGAIN `timeout` is 0
- * and it would have to ask; EINVAL; ENOMEM; EAFNOSUPPORT. Waits; a helper
- * thread asks, so that the timeout holds. */
+ * KRAIT_ERROR_NAME); ETIMEDOUT; ECANCELED (the fiber was cancelled); EINTR
+ * (the signal hook); EAGAIN `timeout` is 0 and it would have to ask; EINVAL;
+ * ENOMEM; EAFNOSUPPORT. Waits; a helper thread asks, so that the timeout
+ * holds. */
 KRAIT_API int krait_addr_resolve(krait_addr addr, int family, double timeout,
                                  krait_addr *out, int room);
 

@@ -61,10 +61,11 @@ KRAIT_API int krait_erreai(void);
  * where `what` is NULL or empty. Keeps errno. */
 KRAIT_API void krait_perror(const char *what);
 
-/* Where the library's own few lines go (the default handle_error's): `fn` gets
- * each without its newline, in the thread that has something to say, perhaps
- * in several at once. NULL, the default: to stderr, with "krait: " before it.
- * The library prints nothing else.
+/* Where the library's own few lines go (the default handle_error's, the
+ * watchdog's): `fn` gets each without its newline, in the thread that has
+ * something to say, perhaps in several at once. NULL, the default: to stderr,
+ * with "krait: " before it. The library prints nothing else, but for the line
+ * that names a fiber whose stack has overflowed: that goes to stderr always.
  * Set it before threads are started. */
 typedef void krait_log_fn(void *arg, const char *line);
 KRAIT_API void krait_set_log(krait_log_fn *fn, void *arg);

@@ -36,7 +36,8 @@
  * Every call here may be made from fibers and from plain threads, unless said
  * otherwise, and from no signal handler. One that waits fails with ECANCELED
  * once its fiber is cancelled, ETIMEDOUT when its own or a deadline scope's
- * time has passed, EINTR when the signal hook says so (krait/io.h).
+ * time has passed, EINTR when the signal hook says so (krait/io.h), ENOMEM
+ * where a fiber's time-out finds no memory.
  */
 #ifndef KRAIT_FIBER_H
 #define KRAIT_FIBER_H
@@ -60,8 +61,8 @@ enum krait_engine {
 /* Zero in a field means its default. May grow at its end. */
 typedef struct krait_run_options {
     int workers;              /* threads that run fibers, the caller's among
-                               * them; default: one for each CPU that this
-                               * process may use */
+                               * them, 1,024 at most; default: one for each CPU
+                               * that this process may use */
     enum krait_engine engine; /* the environment's KRAIT_ENGINE=epoll|uring
                                * goes before it */
     size_t stack_size;        /* bytes of a fiber's stack, mapped as they are
@@ -79,14 +80,19 @@ typedef struct krait_run_options {
 #define KRAIT_STACK_SIZE ((size_t)256 << 10)
 
 /* Runs `main(arg)` as the first fiber, on the calling thread, which is worker
- * 1; starts the other workers. When main returns, the fibers that are left are
- * cancelled and waited for, as Python's asyncio.run does; then krait_run
- * returns what main did. `options` may be NULL. -1 and errno, with main not
- * called: EBUSY a run-time runs in this process already; EINVAL an option or
+ * 1; starts the other workers, which have the caller's signal mask, as new
+ * threads do. When main returns, the fibers that are left are cancelled and
+ * waited for, as Python's asyncio.run does; then krait_run returns what main
+ * did, where that is less than 0 with main's errno and krait_errmsg().
+ * `options` may be NULL.
+ *
+ * -1 and errno, with main not called: EBUSY a run-time runs in this process
+ * already (the caller may be its fiber); EINVAL no function, an option or
  * KRAIT_ENGINE is out of its range; E2BIG an option is set that this older
- * library does not know; ENOTSUP the chosen engine can't be had, or
- * hardware shadow stacks are on, which fibers don't know; EMFILE, ENOMEM,
- * EAGAIN (no more threads). In the child of a fork there is no run-time. */
+ * library does not know; ENOTSUP io_uring was asked for and can't be had, or
+ * hardware shadow stacks are on, which fibers don't know; EMFILE, ENOMEM (also
+ * a stack_size beyond any memory), EAGAIN (no more threads). krait_errmsg()
+ * begins with "run" then. In the child of a fork there is no run-time. */
 KRAIT_API int krait_run_sized(int (*main)(void *arg), void *arg,
                               const krait_run_options *options, size_t size);
 
@@ -103,7 +109,8 @@ typedef struct krait_spawn_options {
                         * own, or, from outside the run-time, each in turn */
     const char *name;  /* for the log, the statistics and the debugger; copied,
                         * at most KRAIT_FIBER_NAME_MAX bytes of it */
-    size_t stack_size; /* bytes; default: krait_run's */
+    size_t stack_size; /* bytes, at least; default, and the least: krait_run's
+                        */
 } krait_spawn_options;
 
 #define KRAIT_FIBER_NAME_MAX 23
@@ -131,8 +138,8 @@ static inline krait_fiber *krait_spawn(int (*fn)(void *arg), void *arg,
  * has ended already. */
 KRAIT_API int krait_join(krait_fiber *f, int *result);
 
-/* Lets go of the fiber, which goes on by itself. NULL is fine; keeps errno. Not
- * while somebody joins it. */
+/* Lets go of the fiber, which goes on by itself: `f` is gone. NULL is fine;
+ * keeps errno. Not while somebody joins it. */
 KRAIT_API void krait_release(krait_fiber *f);
 
 /* Asks the fiber to end: its call that waits now, and every later one that may

@@ -23,7 +23,13 @@ KRAIT_BEGIN_DECLS
  * as in Python, and of a krait_send without a timeout, which ends early then.
  * 0: go on, with what is left of the timeout. Anything else: the call fails
  * with EINTR. NULL, the default: go on. For the whole process; set it before
- * threads are started. (A signal that comes between two calls, or just before
+ * threads are started.
+ *
+ * A signal that interrupts a worker of krait_run as it sleeps has interrupted
+ * all its fibers that wait: each of them calls `fn`, in its own call, and fails
+ * or goes on by what that returns. Other workers' fibers hear nothing. Which
+ * thread gets a process's signal is the kernel's choice among those that don't
+ * block it. (A signal that comes between two calls, or just before
  * a wait begins, interrupts neither: to stop a call for certain use
  * krait_interrupt, which a signal handler may call.) */
 KRAIT_API void krait_set_signal_hook(int (*fn)(void *arg), void *arg);

@@ -32,6 +32,7 @@
  *     ETIMEDOUT  the timeout passed; or a deadline scope's (krait/scope.h)
  *     ECANCELED  the fiber was cancelled (krait/fiber.h)
  *     EINTR      the signal hook said so (krait/io.h)
+ *     ENOMEM     no memory to remember a fiber's timeout
  *     EINVAL     the timeout is negative, or not a number
  *
  * and has then taken, given and changed nothing. A scope that has passed and a

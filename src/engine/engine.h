@@ -218,8 +218,10 @@ struct krait__engine {
     /* Begins what was submitted, sleeps until something is done or `until`
      * comes (AT_ONCE: doesn't sleep) or wake() was called, and calls done()
      * for at most `budget` operations (1 or more). Returns how many, without
-     * those that a done() ended by cancel(); -EINTR where a signal came. May
-     * return 0 at any time. */
+     * those that a done() ended by cancel(); -EINTR where a signal came;
+     * another code where the kernel could not be asked (it lacks memory, say):
+     * it has not slept, and all that was pending is. May return 0 at any
+     * time. */
     int (*wait)(struct krait__engine *engine, int64_t until, unsigned budget);
 
     /* Ends a wait() that sleeps, or else the next one, at once. From any thread

@@ -243,7 +243,7 @@ static int what_came(const struct krait__op *op, int said)
      * a socket's readers says IN, PRI and RDBAND of whatever came. Who believes
      * that an urgent byte of TCP's is ordinary data, and receives, loses it. */
     got = (int)krait__attempt(op);
-    return got == -EAGAIN ? 0 : got;
+    return got == -EAGAIN || got == -EINTR ? 0 : got;
 }
 
 /* The kernel has no way to wait for `fd`, and says -EINVAL, whatever the
@@ -399,14 +399,7 @@ static int uring_wait(struct krait__engine *engine, int64_t until,
     code = enter(e, until, budget);
     if (io_uring_cq_ready(&e->ring) > 0)
         return tell(e, budget);
-    switch (code) {
-    case -ETIME:
-    case -EAGAIN: /* the kernel lacks memory; what is in the ring stays */
-    case -EBUSY:
-        return 0;
-    default:
-        return code < 0 ? code : 0;
-    }
+    return code < 0 && code != -ETIME ? code : 0;
 }
 
 static void uring_wake(struct krait__engine *engine)

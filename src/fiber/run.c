@@ -305,6 +305,8 @@ static int first_fiber(void *arg)
     struct krait__runtime *rt = arg;
 
     rt->result = rt->main(rt->arg);
+    rt->error = errno;
+    rt->failure = *krait__flow()->failure;
     if (!krait__worker_here())
         krait__leave_child(rt->result);
     atomic_store(&rt->ending, true);
@@ -400,8 +402,9 @@ static const char *reason(int code, const char *why)
     case -E2BIG:
         return KRAIT__UNKNOWN_OPTION;
     case -ENOTSUP:
-        return "the chosen engine can't be had here, or hardware shadow "
-               "stacks are on";
+        return krait__context_check() < 0
+                   ? "hardware shadow stacks are on, which fibers don't know"
+                   : "io_uring was asked for, and can't be had here";
     default:
         return why;
     }
@@ -429,5 +432,11 @@ int krait_run_sized(int (*main)(void *arg), void *arg,
     atomic_store(&running, false);
     if (rc < 0)
         return krait__fail("run", rc, reason(rc, why), NULL, NULL, 0);
+    if (rt.result < 0) {
+        /* What failed in main is told here, as if it had been called. */
+        if (rt.failure.code)
+            krait__fail_as(&rt.failure);
+        errno = rt.error;
+    }
     return rt.result;
 }

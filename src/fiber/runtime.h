@@ -113,10 +113,11 @@ struct krait__runtime {
     const char *asked_by;  /* who chose the engine, where somebody did */
     int (*main)(void *arg);
     void *arg;
-    int result;
-    atomic_bool ending;     /* main has returned */
-    atomic_bool finished;   /* and all other fibers have, too */
-    _Atomic uint64_t alive; /* fibers */
+    int result, error;             /* main's, and its errno */
+    struct krait__failure failure; /* main's last */
+    atomic_bool ending;            /* main has returned */
+    atomic_bool finished;          /* and all other fibers have, too */
+    _Atomic uint64_t alive;        /* fibers */
     _Atomic uint64_t stalls;
     atomic_uint next_worker; /* for those who spawn from outside */
 

@@ -35,6 +35,9 @@ enum { SLICE = 64 };
  * connections wait for hot ones. */
 enum { BUDGET = 64 };
 
+/* How long a worker is idle before its free stacks count as cold. */
+#define COLD KRAIT__NS_PER_SEC
+
 static _Thread_local struct krait__worker *here;
 
 struct krait__worker *krait__worker_here(void)
@@ -248,7 +251,7 @@ void krait__breathe(void)
 {
     struct krait__worker *w = here;
 
-    if (!current(w))
+    if (!krait__in_fiber())
         return;
     if (w->slice > 0)
         w->slice--;
@@ -299,22 +302,47 @@ static bool something_came(struct krait__worker *w)
            (atomic_load(&w->runtime->ending) && !w->told);
 }
 
+/* Between two tries of an engine that can't ask the kernel: mostly because
+ * there is no memory, and none is made by a worker that spins. */
+static void give_it_time(void)
+{
+    krait__poll_wait(NULL, 0, -1, 0, krait__now() + KRAIT__NS_PER_MS);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When the worker's free stacks are cold, if nothing comes until then: nobody
+ * has wanted one for so long, and their memory goes back. */
+static int64_t when_cold(const struct krait__worker *w)
+{
+    return w->stacks.count > 0 ? krait__now() + COLD : KRAIT__NEVER;
+}
+
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
 {
-    int64_t until = KRAIT__AT_ONCE;
+    int64_t until = KRAIT__AT_ONCE, cold = KRAIT__NEVER;
     int rc;
 
     if (!w->ready) {
         atomic_store(&w->asleep, true);
-        if (!something_came(w))
-            until = krait__timers_next(&w->timers);
+        if (!something_came(w)) {
+            cold = when_cold(w);
+            until = earlier(krait__timers_next(&w->timers), cold);
+        }
     }
     rc = w->engine->wait(w->engine, until, BUDGET);
     atomic_store(&w->asleep, false);
+    if (rc == 0 && cold != KRAIT__NEVER && krait__now() >= cold)
+        krait__stack_cache_flush(w->runtime->stacks, &w->stacks);
     if (rc == -EINTR && krait__has_signal_hook())
         wake_all(w, mark_signalled);
+    if (rc < 0 && rc != -EINTR && !w->ready)
+        give_it_time();
 }
 
 void krait__worker_loop(struct krait__worker *w)
@@ -383,11 +411,6 @@ static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
     return why_woken(f, until);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int krait__park(enum krait_wait what, int64_t until)
 {
     struct krait__worker *w = here;
@@ -432,11 +455,16 @@ int krait__stopped(void)
 {
     struct krait_fiber *f = current(here);
     int64_t until = krait__scope_deadline();
+    int rc = 0;
 
     if (f && stopped(f))
-        return -ECANCELED;
-    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
-                                                          : 0;
+        rc = -ECANCELED;
+    else if (until != KRAIT__NEVER && krait__now() >= until)
+        rc = -KRAIT__ETIMEOUT;
+    /* Who tries again and again all the same leaves the others their turn. */
+    if (rc < 0)
+        krait__breathe();
+    return rc;
 }
 
 /* --- operations -------------------------------------------------------- */

@@ -51,7 +51,8 @@ static int wait_in_fiber(enum krait_wait what, struct krait__handle *h,
 
     if (fd >= 0) {
         got = (int)krait__fiber_perform(&op, what, h, bits, deadline);
-        /* Nobody has looked where the time had passed already; ppoll(2) does. */
+        /* Where the time had passed already nobody has looked; ppoll(2)
+         * does. */
         if (got == -KRAIT__ETIMEOUT && (seen = (int)krait__attempt(&op)) > 0)
             got = seen;
         return got;
@@ -224,13 +225,14 @@ static bool goes_whole(const struct krait__op *op, int64_t deadline)
            atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
 }
 
-static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
+static ssize_t attempt_or_whole(struct krait__op *op, bool whole,
+                                int64_t deadline)
 {
     ssize_t res;
 
     if (!krait__in_fiber())
         return krait__attempt(op);
-    if (goes_whole(op, deadline))
+    if (whole)
         return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
                                     deadline);
     res = krait__attempt(op);
@@ -241,14 +243,15 @@ static ssize_t attempt_or_whole(struct krait__op *op, int64_t deadline)
 
 /* As the kernel has it: a send fails with the error at once, a receive after
  * what had come before. */
-static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
+static ssize_t attempt_or_kept(struct krait__op *op, bool whole,
+                               int64_t deadline)
 {
     ssize_t res;
     int rc;
 
     if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
         return rc;
-    res = attempt_or_whole(op, deadline);
+    res = attempt_or_whole(op, whole, deadline);
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
@@ -323,15 +326,19 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
     bool first = true;
 
     for (;;) {
+        bool whole = krait__in_fiber() && goes_whole(op, deadline);
         ssize_t res;
         int rc;
 
-        if (krait__marked(op->h, direction(op) | KRAIT__CLOSING))
+        if (krait__marked(op->h, direction(op) | KRAIT__CLOSING)) {
+            krait__breathe(); /* for the sake of others, if it is retried */
             return -ECANCELED;
+        }
         if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
             return rc;
-        res = attempt_or_kept(op, deadline);
-        if (res == -EINTR && !krait__in_fiber()) {
+        res = attempt_or_kept(op, whole, deadline);
+        /* An engine's is the hook's own answer. */
+        if (res == -EINTR && !whole) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;

@@ -90,8 +90,8 @@ static int wait_fd(int fd, short events, double timeout)
     if (ns != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
         return rc;
     rc = until_ready(fd, events, krait__deadline(ns));
-    if (rc > 0 && ns != KRAIT__AT_ONCE && krait__in_fiber())
-        krait__breathe();
+    if (rc > 0 || ns == KRAIT__AT_ONCE)
+        krait__breathe(); /* it may be called in a loop */
     return rc;
 }
 
@@ -159,13 +159,17 @@ static int wait_child(pid_t pid, int *status, double timeout)
         return rc;
     deadline = krait__deadline(ns);
     rc = reap(pid, status);
+    if (ns == KRAIT__AT_ONCE)
+        krait__breathe();
     if (rc != -EAGAIN || ns == KRAIT__AT_ONCE)
         return rc;
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0 && errno == ESRCH)
         return -ECHILD;
-    /* Before Linux 5.3, and in Valgrind, it has to be looked at by turns. */
-    if (pidfd < 0 && errno != ENOSYS)
+    /* Before Linux 5.3, in Valgrind, and behind those filters of system calls
+     * that say EPERM to all that they don't know, it has to be looked at by
+     * turns. */
+    if (pidfd < 0 && errno != ENOSYS && errno != EPERM)
         return -errno;
     rc = until_ended(pid, pidfd, status, deadline);
     if (pidfd >= 0)

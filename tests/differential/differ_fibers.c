@@ -9,10 +9,6 @@
 
 #include "differ.h"
 
-#ifdef KRAIT_HAVE_FIBERS
-
-#include <krait/fiber.h>
-
 #include "fiber/scheduler.h"
 
 enum { STRANDS = 4, WORKERS = 2 };
@@ -133,16 +129,3 @@ int run_in_fibers(struct fiber_batch *b)
 
     return krait_run(strands, b, &options);
 }
-
-#else
-
-const struct flows fiber_flows = {.name = "fiber"};
-
-int run_in_fibers(struct fiber_batch *b)
-{
-    (void)b;
-    errno = ENOTSUP;
-    return -1;
-}
-
-#endif

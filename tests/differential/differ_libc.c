@@ -21,21 +21,22 @@
  *   6. A Unix stream's MSG_WAITALL that gets some bytes and then ECONNRESET
  *      returns the bytes, and the kernel forgets the error. Krait keeps it for
  *      the next call, as TCP does it (docs/decisions.md).
- *   7. MSG_NOSIGNAL always. SO_RCVTIMEO and SO_SNDTIMEO have no effect: they are set anew for each
- *      call here.
+ *   7. MSG_NOSIGNAL always. SO_RCVTIMEO and SO_SNDTIMEO have no effect: they
+ *      are set anew for each call here.
  *   8. An address of another family than the socket's is EAFNOSUPPORT; the
  *      kernel has a different answer for each kind of socket, or sends to the
  *      peer.
  *   9. Sends on Unix sockets wait by poll(2) here, as CPython's with a timeout
  *      do (but not in a flood). One that waits in the kernel
- *      - is told ECONNRESET where the peer goes and leaves bytes unread, and the
- *        socket has forgotten it then. One that waits outside is told EPIPE,
- *        and the ECONNRESET is for the next call that receives, and not lost;
+ *      - is told ECONNRESET where the peer goes and leaves bytes unread, and
+ *        the socket has forgotten it then. One that waits outside is told
+ *        EPIPE, and the ECONNRESET is for the next call that receives, and not
+ *        lost;
  *      - may succeed when it is interrupted, since it looks for room once more,
  *        and poll(2) wants more room than it does.
- *   10. A receive on TCP that waits in the kernel reads over an urgent byte that
- *      comes, and loses it. One that waits outside is not woken by it, so here
- *      TCP waits for its first byte by poll(2), too.
+ *   10. A receive on TCP that waits in the kernel reads over an urgent byte
+ *      that comes, and loses it. One that waits outside is not woken by it, so
+ *      here TCP waits for its first byte by poll(2), too.
  *   11. TCP's receive of no bytes says 0 when a signal wakes it; it is
  *      ECANCELED, as that of one byte is.
  */

@@ -6,7 +6,7 @@
  *     differ --seed SEED       one program, and what each performer saw; with
  *                              --list the program only; with --shrink it is
  *                              made as short as it can be first
- *     differ --census          ... and at the end what the programs have reached
+ *     differ --census          ... and at the end what programs have reached
  *     differ --reach           ... which fails where that is too little
  *     differ --mutate          performers that are wrong on purpose are found
  *
@@ -52,7 +52,7 @@ static struct performer performers[PERFORMERS] = {
     [URING] = {"fiber-uring", &krait_api, &fiber_flows},
 };
 
-static bool wanted[PERFORMERS] = {[LIBC] = true, [THREAD] = true};
+static bool wanted[PERFORMERS] = {true, true, true, true};
 
 static struct {
     uint64_t first, programs;
@@ -448,11 +448,11 @@ static int run_mutants(void)
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "differ [--programs N] [--first SEED] [--jobs N] [--seed SEED [--list] [--shrink]]\n"
-        "       [--performers thread,fiber-epoll,fiber-uring] [--census]\n"
-        "       [--reach] [--mutate]\n");
+    fprintf(stderr,
+            "differ [--programs N] [--first SEED] [--jobs N]\n"
+            "       [--seed SEED [--list] [--shrink]]\n"
+            "       [--performers thread,fiber-epoll,fiber-uring] [--census]\n"
+            "       [--reach] [--mutate]\n");
     return 2;
 }
 
@@ -576,9 +576,6 @@ int main(int argc, char **argv)
 {
     int rc;
 
-#ifdef KRAIT_HAVE_FIBERS
-    wanted[EPOLL] = wanted[URING] = true;
-#endif
     if (!parse(argc, argv))
         return usage();
     if (options.census || options.reach)

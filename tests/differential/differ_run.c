@@ -2,9 +2,9 @@
  *
  * differ_run.c - runs a program with one performer, and records what it sees.
  *
- * perform() is a step as one call of the api's, for both flows alike. with_acts()
- * is the meeting of the two flows. What is left of each socket at the end is
- * looked at with bare system calls, for every performer alike.
+ * perform() is a step as one call of the api's, for both flows alike.
+ * with_acts() is the meeting of the two flows. What is left of each socket at
+ * the end is looked at with bare system calls, for every performer alike.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -68,8 +68,10 @@ class Fiber:
         return "ready" if what == "none" else what
 
     def function(self):
-        """chat, of `0x5555 <chat>`."""
+        """chat, of `0x5555 <chat>`. The first fiber's own calls krait_run's."""
         text = str(self.value["fn"])
+        if "<first_fiber>" in text:
+            text = str(runtime()["main"])
         found = re.search(r"<(.*)>", text)
         return found.group(1) if found else text
 
