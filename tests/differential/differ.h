@@ -178,6 +178,7 @@ struct left {
 struct record {
     struct outcome step[STEPS_MAX];
     struct left left[SLOTS];
+    bool too_slow; /* a SYN that a full backlog had dropped was sent again */
 };
 
 /* --- performers -------------------------------------------------------- */

@@ -8,6 +8,8 @@
  *   - whether TCP's calls waited in the middle of a flood, and how often;
  *   - what of TCP's bytes have been acknowledged (SIOCOUTQ);
  *   - what a peek has seen that was put to an end, or waited for all;
+ *   - a program with a full backlog that took so long that the kernel has tried
+ *     again to connect;
  *   - addresses and ports as such: who they belong to is compared;
  *   - MSG_PEEK | MSG_WAITALL on TCP once MSG_OOB was asked for: the kernel's
  *     ends at the mark of an urgent byte that was taken, of which it tells
@@ -263,6 +265,8 @@ bool differs(const struct program *p, const struct record *lead,
     char a[256], b[256], st[400];
     unsigned i;
 
+    if (lead->too_slow || rec->too_slow)
+        return false;
     for (i = 0; i < p->count; i++) {
         if (same_step(&p->step[i], &lead->step[i], &rec->step[i]))
             continue;

@@ -280,6 +280,25 @@ static bool ended_by_fds(struct slot *s, enum wait wait, bool timeout)
            !(p.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* Before another part: waits for it, or for the mark, where it ends. */
+static bool more_comes(struct slot *s, int64_t until)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLPRI | POLLRDHUP};
+    int64_t left = until - now_ns();
+    struct timespec ts = {0, 0};
+    int mark = 0;
+
+    if (left > 0) {
+        ts.tv_sec = (time_t)(left / 1000000000);
+        ts.tv_nsec = left % 1000000000;
+    }
+    while (ppoll(&p, 1, &ts, NULL) < 0)
+        if (atomic_load(&s->stop))
+            return false;
+    ioctl(s->fd, SIOCATMARK, &mark);
+    return !mark;
+}
+
 static ssize_t recv_parts(struct slot *s, enum wait wait, char *buf, size_t len,
                           int flags)
 {
@@ -295,7 +314,8 @@ static ssize_t recv_parts(struct slot *s, enum wait wait, char *buf, size_t len,
                                   : code_of(s, wait, flags, errno);
         done += (size_t)n;
         if (done == len ||
-            !ended_by_fds(s, flags & MSG_DONTWAIT ? AT_ONCE : wait, timeout))
+            !ended_by_fds(s, flags & MSG_DONTWAIT ? AT_ONCE : wait, timeout) ||
+            !more_comes(s, flags & MSG_DONTWAIT ? 0 : until))
             return (ssize_t)done;
     }
 }

@@ -1177,17 +1177,21 @@ static void end_slot(struct world *w, struct slot *s)
 
 /* --- a program ----------------------------------------------------------- */
 
+/* A second after it was dropped a SYN is sent again (tcp(7)); some less. */
+#define SYN_AGAIN_NS INT64_C(800000000)
+
 void run_program(struct world *w, const struct program *p,
                  const struct record *lead, struct record *record)
 {
-    unsigned i = 0;
+    int64_t begun = now_ns();
+    unsigned i;
 
     memset(record, 0, sizeof *record);
     w->program = p;
     w->lead = lead;
     w->record = record;
     w->pending = -1;
-    w->impatient = false;
+    w->impatient = w->syn_waits = false;
     for (i = 0; i < SLOTS; i++)
         slot_empty(&w->slot[i]);
     for (i = 0; i < p->count;) {
@@ -1203,6 +1207,7 @@ void run_program(struct world *w, const struct program *p,
         look_at_what_is_left(w, &w->slot[i], &record->left[i]);
     for (i = 0; i < SLOTS; i++)
         end_slot(w, &w->slot[i]);
+    record->too_slow = w->syn_waits && now_ns() - begun > SYN_AGAIN_NS;
     w->program = NULL;
 }
 

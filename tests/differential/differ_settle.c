@@ -113,7 +113,7 @@ static bool arrived(const struct slot *from, const struct tcp_info *a,
     }
 }
 
-static bool tcp_is_settled(const struct world *w, unsigned i)
+static bool tcp_is_settled(struct world *w, unsigned i)
 {
     const struct slot *s = &w->slot[i], *peer;
     struct tcp_info a;
@@ -121,7 +121,7 @@ static bool tcp_is_settled(const struct world *w, unsigned i)
     if (!ask(s, &a) || s->listening)
         return true;
     if (a.tcpi_state == SYN_SENT)
-        return queue_is_full(w, s->target);
+        return queue_is_full(w, s->target) && (w->syn_waits = true);
     if (a.tcpi_state == LAST_ACK) /* which comes at once */
         return false;
     if (s->peer < 0)
@@ -154,8 +154,7 @@ static void give_up(struct world *w)
 }
 
 static void wait_until(struct world *w,
-                       bool (*settled)(const struct world *w, unsigned i),
-                       unsigned i)
+                       bool (*settled)(struct world *w, unsigned i), unsigned i)
 {
     int64_t until = now_ns() + (w->impatient ? PATIENCE_NS / 200 : PATIENCE_NS);
     unsigned turn = 0;
