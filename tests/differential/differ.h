@@ -294,6 +294,7 @@ struct world {
     struct slot slot[SLOTS];
     atomic_uint now; /* the step, for the watchdog */
     bool impatient;  /* settle() has given up once */
+    bool syn_waits;  /* a connect on TCP has found its backlog full */
     char where[48];  /* a prefix of paths and names */
     /* The partner: */
     int pending; /* its step; -1: none */
