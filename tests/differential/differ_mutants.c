@@ -82,7 +82,7 @@ static ssize_t waits_with_dontwait(struct slot *s, enum wait wait, void *buf,
 static ssize_t does_not_wait(struct slot *s, enum wait wait, void *buf,
                              size_t len, int flags)
 {
-    return krait_api.recv(s, wait == FOREVER ? SHORT : wait, buf, len, flags);
+    return krait_api.recv(s, wait == FOREVER ? AT_ONCE : wait, buf, len, flags);
 }
 
 static ssize_t tells_what_fits(struct slot *s, enum wait wait, void *buf,
