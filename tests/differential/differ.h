@@ -190,6 +190,8 @@ struct slot {
     krait_sock *s;
     uint8_t place, type;
     bool listening;
+    int8_t queue[16]; /* Unix: who has connected and waits; -1: is gone */
+    uint8_t queued;
     /* Both flows may have to do with these: */
     atomic_bool interrupted;  /* every call that may wait fails from now on */
     atomic_int peer;          /* the slot that it is connected to; -1 */

@@ -214,6 +214,16 @@ static void note_name(struct slot *s)
         s->name_len = 0;
 }
 
+static void is_gone(struct world *w, const struct slot *s)
+{
+    unsigned i, k;
+
+    for (i = 0; i < SLOTS; i++)
+        for (k = 0; k < w->slot[i].queued; k++)
+            if (w->slot[i].queue[k] == s - w->slot)
+                w->slot[i].queue[k] = -1;
+}
+
 static int events_of(int fd, int events)
 {
     struct pollfd p = {.fd = fd, .events = (short)events};
@@ -227,6 +237,7 @@ static void note_going(struct world *w, struct slot *s)
     struct slot *peer = s->peer < 0 ? s : &w->slot[s->peer];
     char byte;
 
+    is_gone(w, s);
     if (peer == s || peer->peer != (int)(s - w->slot))
         return;
     peer->peer_closed = true;
@@ -311,19 +322,26 @@ static int do_listen(struct world *w, struct slot *s, int backlog)
     return rc;
 }
 
-/* Who is at the other end; Unix clients have no name, so it is the first that
- * wanted to come here. */
-static int peer_of(struct world *w, uint32_t who, unsigned place, int listener)
+/* Unix clients have no name: who comes out of a listener's queue is known by
+ * who went in. */
+static void goes_in(struct world *w, const struct step *st,
+                    const struct outcome *out)
 {
-    int i;
+    struct slot *l = &w->slot[st->other];
 
-    if (who >= 100)
-        return (int)who - 100;
-    for (i = 0; i < SLOTS && place < INET_4; i++)
-        if (w->slot[i].fd >= 0 && w->slot[i].target == listener &&
-            w->slot[i].peer < 0)
-            return i;
-    return -1;
+    if (st->op != OP_CONNECT || out->res != 0 || st->to != TO_SLOT ||
+        is_inet(l) || !l->listening || l->queued == COUNT(l->queue))
+        return;
+    l->queue[l->queued++] = (int8_t)st->slot;
+}
+
+static int comes_out(struct slot *l)
+{
+    int who = l->queued ? l->queue[0] : -1;
+
+    if (l->queued)
+        memmove(l->queue, l->queue + 1, --l->queued);
+    return who;
 }
 
 static void connected(struct world *w, unsigned conn)
@@ -360,7 +378,10 @@ static void place_accepted(struct world *w, const struct step *st,
     struct slot *s = &w->slot[st->other];
 
     out->extra = who_is(w, &conn->name, conn->name_len);
-    conn->peer = peer_of(w, out->extra, conn->place, st->slot);
+    if (!is_inet(conn))
+        conn->peer = comes_out(&w->slot[st->slot]);
+    else
+        conn->peer = out->extra >= 100 ? (int)out->extra - 100 : -1;
     vacate(w, s);
     if (conn->peer == st->other) /* which has just gone */
         conn->peer = -1;
@@ -957,6 +978,7 @@ static void step_of_main(struct world *w, unsigned index)
     atomic_store(&w->now, index);
     slot_empty(&conn);
     finish(out, perform(w, index, w->buf, out, &conn));
+    goes_in(w, &w->program->step[index], out);
     if (conn.fd >= 0)
         place_accepted(w, &w->program->step[index], &conn, out);
     settle(w);
@@ -1050,6 +1072,7 @@ static void join_pending(struct world *w)
     w->performer->flows->join(w);
     w->performer->api->unstop(&w->slot[st->slot]);
     w->pending = -1;
+    goes_in(w, st, out);
     if (w->conn.fd >= 0)
         place_accepted(w, st, &w->conn, out);
 }
