@@ -2,12 +2,12 @@
  *
  * differ_settle.c - until what was sent has arrived.
  *
- * Unix sockets deliver inside the call that sends. Loopback nearly always does,
- * too, but leaves it to a kernel thread when the machine is busy; then what the
- * next call sees would be a matter of luck. So after each step the kernel is
- * asked, for each connection, whether the one end has received what the other
- * has sent. Nothing is read or changed by that, but for MSG_MORE: what it holds
- * back for up to 200 ms is pushed.
+ * Unix sockets deliver inside the call that sends (but see the end of a peer).
+ * Loopback nearly always does, too, but leaves it to a kernel thread when the
+ * machine is busy; then what the next call sees would be a matter of luck. So
+ * after each step the kernel is asked, for each connection, whether the one end
+ * has received what the other has sent. Nothing is read or changed by that, but
+ * for MSG_MORE: what it holds back for up to 200 ms is pushed.
  *
  * The same for every performer, on the bare fds.
  */
@@ -135,6 +135,17 @@ static bool tcp_is_settled(struct world *w, unsigned i)
                                                 : !is_open(a.tcpi_state);
 }
 
+/* A Unix socket sees its peer's end when the last reference is gone; another
+ * worker's epoll_wait(2), or poll(2), may hold one for a moment longer. */
+static bool unix_is_settled(struct world *w, unsigned i)
+{
+    const struct slot *s = &w->slot[i];
+    struct pollfd p = {.fd = s->fd};
+
+    return !s->peer_closed || s->type == SOCK_DGRAM ||
+           (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP));
+}
+
 static void push(struct slot *s)
 {
     int on = 1;
@@ -176,6 +187,8 @@ void settle(struct world *w)
         if (w->slot[i].fd >= 0 && is_tcp(&w->slot[i])) {
             push(&w->slot[i]);
             wait_until(w, tcp_is_settled, i);
+        } else if (w->slot[i].fd >= 0 && !is_inet(&w->slot[i])) {
+            wait_until(w, unix_is_settled, i);
         }
 }
 
