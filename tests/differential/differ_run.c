@@ -92,7 +92,25 @@ static socklen_t unix_name(unsigned place, const char *prefix, unsigned n,
                        1);
 }
 
-/* Which slot's name it is: a number that is the same for every performer. */
+/* A slot's name: of a socket that is open what the kernel says, of one that was
+ * closed what it had been. */
+static bool has_name(const struct slot *s, bool open,
+                     const struct sockaddr_storage *sa, socklen_t len)
+{
+    struct sockaddr_storage name = {0};
+    socklen_t name_len = sizeof name;
+
+    if ((s->fd >= 0) != open)
+        return false;
+    if (!open || getsockname(s->fd, (struct sockaddr *)&name, &name_len) < 0) {
+        name = s->name;
+        name_len = s->name_len;
+    }
+    return len == name_len && memcmp(&name, sa, len) == 0;
+}
+
+/* Which slot's name it is: a number that is the same for every performer. The
+ * kernel may give a port again that a closed socket had. */
 static uint32_t who_is(struct world *w, const struct sockaddr_storage *sa,
                        socklen_t len)
 {
@@ -102,19 +120,9 @@ static uint32_t who_is(struct world *w, const struct sockaddr_storage *sa,
         return 1;
     if (len <= sizeof(sa_family_t))
         return 2; /* unnamed */
-    for (i = 0; i < SLOTS; i++) {
-        struct slot *s = &w->slot[i];
-        struct sockaddr_storage name = {0};
-        socklen_t name_len = sizeof name;
-
-        if (s->fd < 0 ||
-            getsockname(s->fd, (struct sockaddr *)&name, &name_len) < 0) {
-            name = s->name;
-            name_len = s->name_len;
-        }
-        if (len == name_len && memcmp(&name, sa, len) == 0)
-            return 100 + i;
-    }
+    for (i = 0; i < 2 * SLOTS; i++)
+        if (has_name(&w->slot[i % SLOTS], i < SLOTS, sa, len))
+            return 100 + i % SLOTS;
     return 3;
 }
 
