@@ -109,14 +109,11 @@ static int arm(struct epoll_engine *e, int fd)
     return 0;
 }
 
-static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
+static int submit_poll(struct epoll_engine *e, struct krait__op *op)
 {
-    struct epoll_engine *e = (struct epoll_engine *)engine;
     int fd = op->arg[0];
     int code;
 
-    if (op->kind != KRAIT__POLL)
-        return krait__watch_submit(&e->watch, op);
     if (fd < 0)
         return -EBADF;
     code = make_room(e, fd);
@@ -127,6 +124,14 @@ static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
     if (code < 0)
         krait__list_remove(&op->node);
     return code;
+}
+
+static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+
+    return op->kind == KRAIT__POLL ? submit_poll(e, op)
+                                   : krait__watch_submit(&e->watch, op);
 }
 
 /* The fd stays armed for it: at worst that is one event for nobody. */

@@ -383,12 +383,12 @@ static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
 {
     _Atomic uint64_t *waiting = &w->counts.waiting_for[what];
 
-    f->waits = what;
+    atomic_store_explicit(&f->waits, what, memory_order_relaxed);
     f->parked = true;
     krait__count(waiting, 1);
     leave(w, f);
     krait__count(waiting, (uint64_t)-1);
-    f->waits = KRAIT_WAIT_NONE;
+    atomic_store_explicit(&f->waits, KRAIT_WAIT_NONE, memory_order_relaxed);
 }
 
 static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
@@ -447,16 +447,21 @@ void krait__unpark(struct krait__parker *p)
         krait__post(p->fiber);
 }
 
-int krait__stopped(void)
+/* Why a call that may wait can't begin; 0: it can. */
+static int stop_of(const struct krait_fiber *f)
 {
-    struct krait_fiber *f = current(here);
     int64_t until = krait__scope_deadline();
-    int rc = 0;
 
     if (f && stopped(f))
-        rc = -ECANCELED;
-    else if (until != KRAIT__NEVER && krait__now() >= until)
-        rc = -KRAIT__ETIMEOUT;
+        return -ECANCELED;
+    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
+                                                          : 0;
+}
+
+int krait__stopped(void)
+{
+    int rc = stop_of(current(here));
+
     /* Who tries again and again all the same leaves the others their turn. */
     if (rc < 0)
         krait__breathe();
@@ -503,8 +508,9 @@ static bool marked(struct krait__handle *h, unsigned bits)
 }
 
 /* Until the operation is over, or there is a reason to end it. */
-static int await(struct op_wait *wait, enum krait_wait what,
-                 struct krait__handle *h, unsigned bits, int64_t until)
+static int await(struct krait__worker *w, struct op_wait *wait,
+                 enum krait_wait what, struct krait__handle *h, unsigned bits,
+                 int64_t until)
 {
     int rc = 0;
 
@@ -512,61 +518,47 @@ static int await(struct op_wait *wait, enum krait_wait what,
         if (marked(h, bits))
             rc = -ECANCELED;
         else
-            rc = krait__park(what, until);
+            rc = park_fiber(w, wait->fiber, what, until);
     }
     return rc;
 }
 
-/* Whether a wait that ended with `rc` leaves no time for another try. */
-static bool is_final(int rc)
+/* A pending operation: to its end, or to where it is worth another try. */
+static ssize_t finish(struct krait__worker *w, struct krait__op *op,
+                      struct op_wait *wait, enum krait_wait what,
+                      struct krait__handle *h, unsigned bits, int64_t until)
 {
-    return rc < 0 && rc != -KRAIT__ETIMEOUT;
-}
-
-/* To its end, or to where it is worth another try. */
-static ssize_t begin_and_await(struct krait__op *op, enum krait_wait what,
-                               struct krait__handle *h, unsigned bits,
-                               int64_t until)
-{
-    struct krait__engine *engine = here->engine;
-    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(here)};
     int rc;
 
-    op->done = on_done;
-    op->owner = &wait;
-    rc = engine->submit(engine, op);
-    if (rc == KRAIT__DONE)
-        krait__breathe(); /* it may be called in a loop */
-    if (rc != 0)
-        return rc < 0 ? rc : op->res;
     if (h)
-        krait__publish(h, &wait.waiter);
-    rc = await(&wait, what, h, bits, until);
-    if (!wait.over)
-        engine->cancel(engine, op);
-    while (!wait.over)
+        krait__publish(h, &wait->waiter);
+    rc = await(w, wait, what, h, bits, until);
+    if (!wait->over)
+        w->engine->cancel(w->engine, op);
+    while (!wait->over)
         krait__park_anyhow(what);
     if (h)
-        krait__withdraw(h, &wait.waiter);
-    /* Readiness may be thrown away, bytes may not. */
+        krait__withdraw(h, &wait->waiter);
+    /* Readiness may be thrown away, bytes may not; and a wait that was ended
+     * leaves no time for another try. */
     if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)) ||
-        (op->res == -EAGAIN && (marked(h, bits) || is_final(rc))))
+        (op->res == -EAGAIN &&
+         (marked(h, bits) || (rc < 0 && rc != -KRAIT__ETIMEOUT))))
         return rc < 0 ? rc : -ECANCELED;
     return op->res;
 }
 
 /* Until woken, for no operation's sake: once. */
-static int rest(enum krait_wait what, struct krait__handle *h, unsigned bits,
-                int64_t until)
+static int rest(struct op_wait *wait, enum krait_wait what,
+                struct krait__handle *h, unsigned bits, int64_t until)
 {
-    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(here)};
     int rc;
 
     if (h)
-        krait__publish(h, &wait.waiter);
+        krait__publish(h, &wait->waiter);
     rc = marked(h, bits) ? 0 : krait__park(what, until);
     if (h)
-        krait__withdraw(h, &wait.waiter);
+        krait__withdraw(h, &wait->waiter);
     return marked(h, bits) ? -ECANCELED : rc;
 }
 
@@ -574,13 +566,25 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
                              struct krait__handle *h, unsigned bits,
                              int64_t until)
 {
+    struct krait__worker *w = here;
+    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(w)};
     ssize_t res;
+    int rc = marked(h, bits) ? -ECANCELED : stop_of(wait.fiber);
 
+    until = krait__earlier(until, krait__scope_deadline());
     if (!op)
-        return rest(what, h, bits, until);
-    krait__count(&here->counts.operations, 1);
-    do
-        res = begin_and_await(op, what, h, bits, until);
-    while (res == -EAGAIN);
-    return res;
+        return rest(&wait, what, h, bits, until);
+    op->done = on_done;
+    op->owner = &wait;
+    krait__count(&w->counts.operations, 1);
+    for (res = -EAGAIN; res == -EAGAIN && rc == 0;) {
+        wait.over = false;
+        rc = w->engine->submit(w->engine, op);
+        if (rc == 0)
+            res = finish(w, op, &wait, what, h, bits, until);
+    }
+    if (rc == 0)
+        return res;
+    krait__breathe(); /* it may be called in a loop */
+    return rc == KRAIT__DONE ? op->res : rc;
 }

@@ -153,33 +153,30 @@ static bool goes_whole(const struct krait__op *op, int64_t deadline)
     }
 }
 
-static ssize_t attempt_or_whole(struct krait__op *op, bool whole,
-                                int64_t deadline)
+static ssize_t perform_whole(struct krait__op *op, int64_t deadline)
 {
-    ssize_t res;
+    ssize_t res =
+        krait__fiber_perform(op, waits_for(op), op->h, direction(op), deadline);
+    int rc;
 
-    if (!krait__in_fiber())
-        return krait__attempt(op);
-    if (whole)
-        return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
-                                    deadline);
-    res = krait__attempt(op);
-    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
-        krait__breathe(); /* it won't wait now, and may be called in a loop */
+    /* Kept meanwhile, by a send. */
+    if (op->kind == KRAIT__RECV && res == 0 && (rc = kept(op->h)) < 0)
+        return rc;
     return res;
 }
 
 /* As the kernel has it: a send fails with the error at once, a receive after
  * what had come before. */
-static ssize_t attempt_or_kept(struct krait__op *op, bool whole,
-                               int64_t deadline)
+static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
 {
     ssize_t res;
     int rc;
 
     if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
         return rc;
-    res = attempt_or_whole(op, whole, deadline);
+    res = krait__attempt(op);
+    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
+        krait__breathe(); /* it won't wait now, and may be called in a loop */
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
@@ -245,13 +242,12 @@ static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
 }
 
 /* Attempts and waits, until the kernel has an answer. */
-static ssize_t until_done(struct krait__op *op, int64_t deadline)
+static ssize_t attempt_until_done(struct krait__op *op, int64_t deadline)
 {
     struct patience patience = {0};
     bool first = true;
 
     for (;;) {
-        bool whole = krait__in_fiber() && goes_whole(op, deadline);
         ssize_t res;
         int rc;
 
@@ -261,9 +257,8 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
         }
         if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
             return rc;
-        res = attempt_or_kept(op, whole, deadline);
-        /* An engine's is the hook's own answer. */
-        if (res == -EINTR && !whole) {
+        res = attempt_or_kept(op, deadline);
+        if (res == -EINTR) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;
@@ -274,6 +269,13 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
         if ((rc = wait_ready(op, &patience, deadline)) < 0)
             return rc;
     }
+}
+
+static ssize_t until_done(struct krait__op *op, int64_t deadline)
+{
+    return krait__in_fiber() && goes_whole(op, deadline)
+               ? perform_whole(op, deadline)
+               : attempt_until_done(op, deadline);
 }
 
 /* --- what takes several ------------------------------------------------ */
@@ -304,26 +306,25 @@ static int next_part(struct krait__handle *h, int64_t deadline)
     return rc > 0 && at_mark(h) ? 0 : rc;
 }
 
-/* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
- * a code. Returns how many came or went. */
+/* Goes on until op->len bytes, and moves op on; *end is what stopped it early:
+ * 0 (the end), or a code. Returns how many came or went. */
 static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
 {
-    struct krait__op part = *op;
     size_t done = 0;
 
     do {
         if (done && op->kind == KRAIT__RECV &&
             (*end = next_part(op->h, deadline)) <= 0)
             break;
-        part.buf = (char *)op->buf + done;
-        part.len = op->len - done;
-        *end = until_done(&part, deadline);
+        *end = until_done(op, deadline);
         if (*end <= 0)
             break;
         done += (size_t)*end;
+        op->buf = (char *)op->buf + *end;
+        op->len -= (size_t)*end;
         if (op->kind == KRAIT__SEND)
             *end = krait__signal_hook();
-    } while (*end >= 0 && done < op->len);
+    } while (*end >= 0 && op->len > 0);
     return done;
 }
 
@@ -441,7 +442,8 @@ int krait__send_whole(struct krait__op *op, int64_t deadline)
 
     if (op->flags & MSG_DONTWAIT)
         deadline = KRAIT__AT_ONCE;
-    if (transfer_all(op, deadline, &end) == op->len && end >= 0)
-        return 0;
-    return end < 0 ? (int)end : -EIO;
+    transfer_all(op, deadline, &end);
+    if (end < 0)
+        return (int)end;
+    return op->len == 0 ? 0 : -EIO;
 }
