@@ -189,8 +189,12 @@ class Contender:
             raise Failed('not one answer')
         return piece
 
+    def ask_to_end(self):
+        for process in self.load, self.process:
+            if process:
+                process.ask_to_end()
+
     def end(self):
-        """The load generator first: it closes the connections."""
         for process in self.load, self.process:
             if process:
                 process.end()

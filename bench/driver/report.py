@@ -5,6 +5,8 @@
 from driver.figures import FIGURES, Value
 from driver.summary import base_of, entries, verdicts
 
+ABSENT = 'not there: '      # how the reason begins
+
 HEADS = {'rate': 'K/s', 'throughput': 'MB/s', 'cost': 'CPU µs',
          'p50': 'p50 µs', 'p99': 'p99 µs', 'p999': 'p99.9 µs', 'rss': 'RSS B',
          'kernel': 'kernel B'}
@@ -24,11 +26,12 @@ def percent(share):
 
 
 def header(row):
-    columns = ['server', HEADS[row.figure], 'spread', 'ratio', 'middle half']
-    columns += [HEADS[name] for name in row.figures[1:]]
+    columns = ['server', HEADS[row.figure], 'spread']
     if not row.idle:
-        columns += ['server', 'client', 'limit']
-    return columns
+        columns += ['ratio', 'middle half']
+    columns += [HEADS[name] for name in row.figures[1:]]
+    return columns + (['cross-check'] if row.idle else
+                      ['server', 'client', 'limit'])
 
 
 def cells(entry, row):
@@ -37,16 +40,15 @@ def cells(entry, row):
         return [entry.server.name, entry.failure]
     first = entry.values[row.figure]
     line = [entry.server.name, number(first.best), percent(first.spread)]
-    if entry.ratio:
-        line += [f'{entry.ratio.middle:.3f}',
-                 f'{entry.ratio.low:.2f}–{entry.ratio.high:.2f}']
-    else:
-        line += ['–', '–']
-    line += [number(entry.values[name].best) for name in row.figures[1:]]
     if not row.idle:
-        line += [percent(entry.means['server_cpu']),
-                 percent(entry.means['client_cpu']), entry.limit]
-    return line
+        line += [f'{entry.ratio.middle:.3f}',
+                 f'{entry.ratio.low:.2f}–{entry.ratio.high:.2f}'] \
+            if entry.ratio else ['–', '–']
+    line += [number(entry.values[name].best) for name in row.figures[1:]]
+    if row.idle:
+        return line + [number(entry.means['gone'])]
+    return line + [percent(entry.means['server_cpu']),
+                   percent(entry.means['client_cpu']), entry.limit]
 
 
 def target_text(target):
@@ -104,7 +106,7 @@ def terminal(measured, base_name=None):
                  default=0)
     yield f'{row.name}: {row.title}'
     yield (f'{rounds} rounds' + ('' if measured.complete else ', interrupted')
-           + (f'; ratios to {base.name}' if base else ''))
+           + (f'; ratios to {base.name}' if base and not row.idle else ''))
     yield ''
     yield from _pad([header(row),
                      *(cells(entry, row) for entry in entries(measured, base))])
@@ -113,13 +115,18 @@ def terminal(measured, base_name=None):
         yield from target_lines(measured)
 
 
-def _markdown(lines):
+def _markdown(lines, left=1):
+    """A table, of which LEFT columns are words."""
     first, *rest = lines
     yield '| ' + ' | '.join(first) + ' |'
-    yield '|---' + '|--:' * (len(first) - 1) + '|'
+    yield '|---' * left + '|--:' * (len(first) - left) + '|'
     for line in rest:
         line = [*line, *[''] * (len(first) - len(line))]
         yield '| ' + ' | '.join(line) + ' |'
+
+
+def _absent(failure):
+    return failure is not None and failure.startswith(ABSENT)
 
 
 def page_row(measured):
@@ -128,13 +135,12 @@ def page_row(measured):
     base = base_of(measured)
     yield f'### {row.title}'
     yield ''
-    if base:
-        yield f'`bench/run --row {row.name}`; ratios to `{base.name}`.'
-    else:
-        yield f'`bench/run --row {row.name}`.'
+    yield f'`bench/run --row {row.name}`' + (
+        f'; ratios to `{base.name}`.' if base and not row.idle else '.')
     yield ''
-    yield from _markdown([header(row), *(cells(entry, row) for entry
-                                         in entries(measured, base))])
+    yield from _markdown([
+        header(row), *(cells(entry, row) for entry in entries(measured, base)
+                       if not _absent(entry.failure))])
     yield ''
 
 
@@ -148,21 +154,35 @@ def page_targets(results):
                 state = '**missed**'
             lines.append((f'`{measured.row.name}`', target_text(one.target),
                           numbers, state))
-    yield from _markdown(lines)
+    yield from _markdown(lines, left=4)
+
+
+def page_servers(results):
+    """Who took part, and who did not, and why."""
+    seen = {}
+    for measured in results:
+        for server in measured.servers:
+            failure = measured.failures.get(server.name)
+            seen[server.name] = (
+                f'`{server.name}`', server.group, server.about,
+                failure if _absent(failure) else '')
+    yield from _markdown([('server', 'is', 'how', ''), *seen.values()], left=4)
 
 
 def page(results, facts, versions, date, command):
     """All that is between the page's markers, as lines."""
     yield f'Made on {date} by `{command}`.'
     yield ''
-    yield from _markdown([('machine', ''), *facts])
+    yield from _markdown([('machine', ''), *facts], left=2)
     yield ''
     yield 'Versions: ' + ', '.join(f'{name} {version}' for name, version
                                    in versions) + '.'
-    yield ''
-    yield '### What Krait is to reach'
-    yield ''
-    yield from page_targets(results)
+    for title, lines in (('What Krait is to reach', page_targets(results)),
+                         ('The servers', page_servers(results))):
+        yield ''
+        yield f'### {title}'
+        yield ''
+        yield from lines
     yield ''
     for measured in results:
         yield from page_row(measured)

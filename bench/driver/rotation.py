@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from driver import idle
 from driver.processes import Contender, Failed
+from driver.report import ABSENT
 
 WARM_UP = 0.15      # s, for each server, before the first round
 PAUSE = 0.02        # s, between slices: what is behind a reply comes to rest
@@ -76,7 +77,7 @@ def measure(measured, settings, progress):
     for server in measured.servers:
         why = settings.programs.why_absent(server)
         if why:
-            measured.failures[server.name] = f'not there: {why}'
+            measured.failures[server.name] = f'{ABSENT}{why}'
         elif row.only and not any(server.matches(word) for word in row.only):
             measured.failures[server.name] = 'not for this row'
         else:
@@ -107,6 +108,8 @@ class _Rotation:
             self._each('warming up', lambda one: one.run(WARM_UP))
             self._rounds(began)
         finally:
+            for contender in everybody:
+                contender.ask_to_end()
             for contender in everybody:
                 contender.end()
 
