@@ -207,13 +207,14 @@ class Arithmetic(unittest.TestCase):
                 programs.parse_extra(wrong)
 
     def test_the_page_keeps_what_is_written_by_hand(self):
-        text = f"by hand\n{page.BEGIN}\nold\n{page.END}\nbelow\n"
-        once = page.spliced(text, ["new"])
-        self.assertEqual(once, f"by hand\n{page.BEGIN}\n\nnew\n\n{page.END}\n"
-                               "below\n")
-        self.assertEqual(page.spliced(once, ["new"]), once)
+        begin, end = page.RESULTS
+        text = f"by hand\n{begin}\nold\n{end}\nbelow\n"
+        once = page.spliced(text, page.RESULTS, ["new"])
+        self.assertEqual(once,
+                         f"by hand\n{begin}\n\nnew\n\n{end}\nbelow\n")
+        self.assertEqual(page.spliced(once, page.RESULTS, ["new"]), once)
         with self.assertRaises(page.Broken):
-            page.spliced("no markers", ["new"])
+            page.spliced(once, page.PROFILE, ["new"])
 
     def test_a_failure_is_never_a_number(self):
         result = self.measured(epoll=[100], uring=[200])
@@ -407,7 +408,7 @@ class Driver(unittest.TestCase):
         os.mkdir(docs)
         with open(os.path.join(docs, "benchmarks.md"), "w",
                   encoding="utf-8") as file:
-            file.write(f"By hand.\n\n{page.BEGIN}\n{page.END}\n")
+            file.write("\n".join(["By hand.", *page.RESULTS]))
         raw = os.path.join(self.build, "raw.tsv")
         code, _, err = self.run_it("--write", "--docs", docs, "--raw", raw,
                                    servers="krait-uring,epoll,libev,st")

@@ -6,35 +6,41 @@ import os
 
 from driver import machine, plots, report
 
-BEGIN = '<!-- results: begin; written by bench/run -->'
-END = '<!-- results: end -->'
+RESULTS = ('<!-- results: begin; written by bench/run -->',
+           '<!-- results: end -->')
+PROFILE = ('<!-- profile: begin; written by bench/profile -->',
+           '<!-- profile: end -->')
 
 
 class Broken(Exception):
     pass
 
 
-def spliced(text, lines):
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def spliced(text, markers, lines):
+    before, begin, rest = text.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        raise Broken('the page has lost its markers')
+        raise Broken(f'the page has lost its markers: {markers[0]}')
     body = '\n'.join(lines).strip()
-    return f'{before}{BEGIN}\n\n{body}\n\n{END}{after}'
+    return f'{before}{begin}\n\n{body}\n\n{end}{after}'
+
+
+def put(docs, markers, lines):
+    """LINES between the page's markers."""
+    name = os.path.join(docs, 'benchmarks.md')
+    with open(name, encoding='utf-8') as file:
+        text = file.read()
+    _write(name, spliced(text, markers, lines))
 
 
 def write(docs, results, facts, versions, command):
     """The page, its raw data and its plots. Raises NoPlots last."""
-    page = os.path.join(docs, 'benchmarks.md')
+    put(docs, RESULTS, report.page(results, facts, versions, machine.today(),
+                                   command))
     folder = os.path.join(docs, 'benchmarks')
-    with open(page, encoding='utf-8') as file:
-        text = file.read()
-    lines = report.page(results, facts, versions, machine.today(), command)
-    text = spliced(text, lines)
     os.makedirs(folder, exist_ok=True)
     table = os.path.join(folder, 'results.tsv')
     _write(table, ''.join(f'{line}\n' for line in report.tsv(results)))
-    _write(page, text)
     plots.draw(table, folder)
 
 

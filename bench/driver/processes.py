@@ -141,16 +141,16 @@ class Process:
 class Contender:
     """A server with its load generator."""
 
-    def __init__(self, server):
+    def __init__(self, server, wrapper=()):
         self.server = server
+        self.wrapper = wrapper  # what the server runs in, if anything
         self.process = None
         self.load = None
-        self.slices = {}        # {round: slice}
-        self.failure = None
         self.port = None
 
     def start(self, programs, row, core):
-        command = programs.command(self.server) + row.server_options()
+        command = [*self.wrapper, *programs.command(self.server),
+                   *row.server_options()]
         self.process = Process(command, core, self.server.environment)
         words = self.process.line(START).split()
         if len(words) != 2 or words[0] != 'port' or not words[1].isdigit():
