@@ -54,7 +54,7 @@ class Tree:
         """{function: part}: of one name in two files neither is sure."""
         done = subprocess.run(['nm', '-A', '--defined-only', library],
                               stdout=subprocess.PIPE, text=True, check=True,
-                              timeout=60)
+                              stderr=subprocess.DEVNULL, timeout=60)
         found = {}
         for line in done.stdout.splitlines():
             match = re.match(r'.*:([^:]+\.[cS])\.o:\w+ [tTW] ([^.\s]+)', line)
