@@ -110,9 +110,9 @@ def measure(measured, contenders, settings, progress):
             name = contender.server.name
             progress.round(turn, rounds, name)
             try:
-                with settings.turn():
-                    measured.slices.setdefault(name, {})[turn] = \
-                        _one(contender, settings, row)
+                settings.quiet()
+                piece = _one(contender, settings, row)
+                measured.slices.setdefault(name, {})[turn] = piece
             except Failed as failed:
                 measured.failures[name] = str(failed)
                 up.remove(contender)

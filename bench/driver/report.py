@@ -46,9 +46,9 @@ def cells(entry, row):
             if entry.ratio else ['–', '–']
     line += [number(entry.values[name].best) for name in row.figures[1:]]
     if row.idle:
-        return line + [number(entry.means['gone'])]
-    return line + [percent(entry.means['server_cpu']),
-                   percent(entry.means['client_cpu']), entry.limit]
+        return line + [number(entry.middles['gone'])]
+    return line + [percent(entry.middles['server_cpu']),
+                   percent(entry.middles['client_cpu']), entry.limit]
 
 
 def target_text(target):
@@ -217,8 +217,8 @@ def _tsv_cells(measured, entry):
         for name, found in entry.values.items():
             known[name] = f'{found.best:.6g}'
         for name in 'server_cpu', 'client_cpu', 'gone', 'buffers':
-            if name in entry.means:
-                known[name] = f'{entry.means[name]:.6g}'
+            if name in entry.middles:
+                known[name] = f'{entry.middles[name]:.6g}'
     return [str(known.get(column, '')) for column in COLUMNS]
 
 

@@ -6,7 +6,6 @@ round gives every one a short slice, in an order drawn anew, while all the
 others wait. What slows the machine down for some seconds thus meets all alike.
 """
 
-import contextlib
 import fcntl
 import random
 import time
@@ -17,6 +16,8 @@ from driver.processes import Contender, Failed
 from driver.report import ABSENT
 
 WARM_UP = 0.15      # s, for each server, before the first round
+TURN = 30           # s, for which a lock is held before others have a turn
+GIVE_WAY = 0.2      # s: whoever waits has to wake up first
 PAUSE = 0.02        # s, between slices: what is behind a reply comes to rest
 
 
@@ -27,7 +28,7 @@ class Settings:
     cores: tuple = None         # the server's, the load generator's
     seconds: float = None       # of a slice, instead of the row's
     rounds: int = None          # likewise
-    lock: str = None            # a file that those who measure take turns with
+    lock: object = None         # a Lock: others measure here as well
     budget: float = None        # s: a row may take so long
     dice: random.Random = field(default_factory=random.Random)
 
@@ -42,15 +43,28 @@ class Settings:
     def of(self, row):
         return self.seconds or row.slice, self.rounds or row.rounds
 
-    @contextlib.contextmanager
-    def turn(self):
-        """While it lasts, nobody else with the same lock measures."""
-        if not self.lock:
-            yield
+    def quiet(self):
+        """To be called before anything is measured: nobody else measures
+        until the next call."""
+        if self.lock:
+            self.lock.renew()
+
+
+class Lock:
+    """Users of one machine who take turns: by flock(2), as flock(1) does."""
+
+    def __init__(self, path):
+        self.file = open(path, 'a', encoding='ascii')
+        self.until = None       # when others get their turn
+
+    def renew(self):
+        if self.until and time.monotonic() < self.until:
             return
-        with open(self.lock, 'a', encoding='ascii') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        if self.until:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+            time.sleep(GIVE_WAY)
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.until = time.monotonic() + TURN
 
 
 @dataclass
@@ -116,8 +130,8 @@ class _Rotation:
     def _each(self, doing, what):
         for contender in list(self.up):
             self.progress.step(f'{doing} {contender.server.name}')
-            with self.settings.turn():
-                self._try(contender, what)
+            self.settings.quiet()
+            self._try(contender, what)
 
     def _try(self, contender, what):
         """Whoever fails is out of the row, and of the others' way."""
@@ -134,14 +148,14 @@ class _Rotation:
         for turn in range(rounds):
             order = list(self.up)
             self.settings.dice.shuffle(order)
-            with self.settings.turn():
-                for contender in order:
-                    self.progress.round(turn, rounds, contender.server.name)
-                    piece = self._try(contender, lambda one: one.run(seconds))
-                    if piece:
-                        name = contender.server.name
-                        self.measured.slices.setdefault(name, {})[turn] = piece
-                    time.sleep(PAUSE)
+            self.settings.quiet()
+            for contender in order:
+                name = contender.server.name
+                self.progress.round(turn, rounds, name)
+                piece = self._try(contender, lambda one: one.run(seconds))
+                if piece:
+                    self.measured.slices.setdefault(name, {})[turn] = piece
+                time.sleep(PAUSE)
             budget = self.settings.budget
             if not self.up or budget and time.monotonic() - began > budget:
                 break

@@ -4,7 +4,7 @@ best hand-written server, and whether Krait's targets are reached."""
 
 from dataclasses import dataclass
 
-from driver.figures import FIGURES, limit, ratio, value
+from driver.figures import FIGURES, limit, median, ratio, value
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Entry:
     values: dict        # figure's name: Value
     limit: str
     ratio: object       # to the best hand-written one; or None
-    means: dict         # of all that a slice tells
+    middles: dict       # the median of all that a slice tells
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def entries(measured, base):
                   if known.needs in pieces[0]}
         against = base and ratio(figure, turns, measured.slices[base.name],
                                  row)
-        means = {key: sum(piece[key] for piece in pieces) / len(pieces)
-                 for key in pieces[0]}
-        yield Entry(server, None, values, limit(pieces), against, means)
+        middles = {key: median([piece[key] for piece in pieces])
+                   for key in pieces[0]}
+        yield Entry(server, None, values, limit(pieces), against, middles)
 
 
 def _holds(number, target, figure):
