@@ -10,11 +10,13 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BUFFER_DEFAULT 1024
 #define BUFFER_MOST    (16L << 20)
@@ -57,6 +59,12 @@ static void raise_fd_limit(void)
     }
 }
 
+static void end(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
 struct server_options server_parse(int argc, char **argv,
                                    const struct server_extra *extra)
 {
@@ -94,6 +102,7 @@ struct server_options server_parse(int argc, char **argv,
     if (c != -1 || optind != argc || chosen.buffer < 1)
         usage(options);
     raise_fd_limit();
+    signal(SIGTERM, end);
     return chosen;
 }
 

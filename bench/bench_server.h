@@ -7,7 +7,7 @@
  *
  *     NAME [--port N] [--work NS] [--buffer BYTES] [--sink]
  *
- * listens on 127.0.0.1, says `port N` on stdout, and serves until a signal ends
+ * listens on 127.0.0.1, says `port N` on stdout, and serves until SIGTERM ends
  * it: what one receive brings is, after NS nanoseconds of work, sent back; with
  * --sink it is thrown away.
  */
@@ -36,7 +36,8 @@ struct server_extra {
 };
 
 /* Reads the command line; `extra` ends with a name of NULL, or is NULL. Leaves
- * with a usage if it is wrong. Raises the limit of fds to what is allowed. */
+ * with a usage if it is wrong. Raises the limit of fds to what is allowed, and
+ * lets SIGTERM end the process as a success. */
 struct server_options server_parse(int argc, char **argv,
                                    const struct server_extra *extra);
 
