@@ -38,6 +38,20 @@ static inline int64_t krait__deadline(int64_t timeout)
     return __builtin_add_overflow(now, timeout, &until) ? KRAIT__NEVER : until;
 }
 
+static inline int64_t krait__earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* As system calls want a time, or a point in time. */
+static inline struct timespec krait__timespec(int64_t ns)
+{
+    return (struct timespec){
+        .tv_sec = (time_t)(ns / KRAIT__NS_PER_SEC),
+        .tv_nsec = (long)(ns % KRAIT__NS_PER_SEC),
+    };
+}
+
 /* Seconds, as the public calls have them, to ns, rounded up so that a timeout
  * above 0 never becomes 0. False: negative or not a number. */
 static inline bool krait__timeout(double seconds, int64_t *ns)

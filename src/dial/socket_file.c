@@ -63,9 +63,7 @@ static int flock_until(int fd, int64_t deadline)
         if (errno != EINTR &&
             (errno != EWOULDBLOCK || krait__now() >= deadline))
             return -errno;
-        rc = krait__wait_fd(NULL, 0, -1, 0, krait__deadline(LOCK_PAUSE));
-        if (rc == -KRAIT__ETIMEOUT)
-            rc = krait__stopped(); /* it may have been a scope's time */
+        rc = krait__pause(NULL, 0, LOCK_PAUSE, KRAIT__NEVER);
         if (rc < 0)
             return rc;
     }

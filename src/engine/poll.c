@@ -109,10 +109,8 @@ static int wait_once(int fd, short events, int wake_fd, int64_t until)
     struct timespec left = {0, 0};
     int64_t now;
 
-    if (until != KRAIT__NEVER && until > (now = krait__now())) {
-        left.tv_sec = (time_t)((until - now) / KRAIT__NS_PER_SEC);
-        left.tv_nsec = (long)((until - now) % KRAIT__NS_PER_SEC);
-    }
+    if (until != KRAIT__NEVER && until > (now = krait__now()))
+        left = krait__timespec(until - now);
     if (ppoll(pfd, 2, until == KRAIT__NEVER ? NULL : &left, NULL) < 0)
         return -errno;
     if (pfd[1].revents & POLLIN)
@@ -175,7 +173,7 @@ int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
             blind = blind < BLIND_LAST ? blind * 2 : blind;
         }
         got = wait_listed(h, bits, fd, events, wake_fd,
-                          next < until ? next : until);
+                          krait__earlier(next, until));
         if (got != -EAGAIN && (got != -KRAIT__ETIMEOUT || next >= until))
             return got;
     }

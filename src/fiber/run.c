@@ -17,6 +17,7 @@
 
 #include "base/deadline.h"
 #include "base/options.h"
+#include "fiber/instruments.h"
 #include "fiber/runtime.h"
 
 _Atomic(struct krait__runtime *) krait__runtime;
@@ -102,16 +103,7 @@ static void watch_exit(void)
 /* --- options ----------------------------------------------------------- */
 
 /* Instrumented code has larger frames. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FRAMES 4
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FRAMES 4
-#endif
-#endif
-#ifndef FRAMES
-#define FRAMES 1
-#endif
+enum { FRAMES = KRAIT__ASAN || KRAIT__TSAN ? 4 : 1 };
 
 enum { WORKERS_MAX = 1024 };
 

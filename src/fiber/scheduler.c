@@ -310,11 +310,6 @@ static void give_it_time(void)
     krait__poll_wait(NULL, 0, -1, 0, krait__now() + KRAIT__NS_PER_MS);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* When the worker's free stacks are cold, if nothing comes until then: nobody
  * has wanted one for so long, and their memory goes back. */
 static int64_t when_cold(const struct krait__worker *w)
@@ -333,7 +328,7 @@ static void ask_engine(struct krait__worker *w)
         atomic_store(&w->asleep, true);
         if (!something_came(w)) {
             cold = when_cold(w);
-            until = earlier(krait__timers_next(&w->timers), cold);
+            until = krait__earlier(krait__timers_next(&w->timers), cold);
         }
     }
     rc = w->engine->wait(w->engine, until, BUDGET);
@@ -417,7 +412,7 @@ int krait__park(enum krait_wait what, int64_t until)
     struct krait__worker *w = here;
     struct krait_fiber *f = current(w);
 
-    until = earlier(until, krait__scope_deadline());
+    until = krait__earlier(until, krait__scope_deadline());
     return f ? park_fiber(w, f, what, until) : krait__thread_park(until);
 }
 
@@ -551,6 +546,15 @@ static ssize_t perform(struct krait__op *op, struct op_wait *wait,
     return op->res;
 }
 
+/* Until woken, for no operation's sake: once. */
+static int rest(enum krait_wait what, struct krait__handle *h, unsigned bits,
+                int64_t until)
+{
+    int rc = marked(h, bits) ? 0 : krait__park(what, until);
+
+    return marked(h, bits) ? -ECANCELED : rc;
+}
+
 ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
                              struct krait__handle *h, unsigned bits,
                              int64_t until)
@@ -563,12 +567,8 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
 
     if (h)
         krait__publish(h, &wait.waiter);
-    if (op)
-        res = perform(op, &wait, what, h, bits, until);
-    else
-        res = marked(h, bits) ? -ECANCELED : krait__park(what, until);
-    if (!op && marked(h, bits))
-        res = -ECANCELED;
+    res = op ? perform(op, &wait, what, h, bits, until)
+             : rest(what, h, bits, until);
     if (h)
         krait__withdraw(h, &wait.waiter);
     return res;

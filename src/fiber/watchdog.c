@@ -63,10 +63,7 @@ static void look_at(struct krait__worker *w, struct seen *seen, int64_t limit)
 
 static void wait_until(int64_t when)
 {
-    struct timespec ts = {
-        .tv_sec = (time_t)(when / KRAIT__NS_PER_SEC),
-        .tv_nsec = (long)(when % KRAIT__NS_PER_SEC),
-    };
+    struct timespec ts = krait__timespec(when);
 
     pthread_cond_clockwait(&dog.end, &dog.lock, CLOCK_MONOTONIC, &ts);
 }

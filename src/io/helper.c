@@ -92,11 +92,7 @@ static void take(struct pool *p, struct krait__job *job)
 /* NULL: none has come for a while. */
 static struct krait__job *next_job(struct pool *p)
 {
-    int64_t until = krait__now() + IDLE;
-    struct timespec end = {
-        .tv_sec = (time_t)(until / KRAIT__NS_PER_SEC),
-        .tv_nsec = (long)(until % KRAIT__NS_PER_SEC),
-    };
+    struct timespec end = krait__timespec(krait__now() + IDLE);
     struct krait__job *job;
     int rc = 0;
 

@@ -10,73 +10,12 @@
 #include <asm/sockios.h>
 #include <errno.h>
 #include <poll.h>
-#include <krait/io.h>
 
-#include "base/flow.h"
 #include "base/signal_hook.h"
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
 
-void krait_set_signal_hook(int (*fn)(void *arg), void *arg)
-{
-    krait__signal_hook_set(fn, arg);
-}
-
-/* --- who waits, and how ------------------------------------------------ */
-
-static int64_t within_scope(int64_t deadline)
-{
-    int64_t scope = krait__scope_deadline();
-
-    return scope < deadline ? scope : deadline;
-}
-
-static int wait_in_thread(struct krait__handle *h, unsigned bits, int fd,
-                          short events, int64_t deadline)
-{
-    int got;
-
-    deadline = within_scope(deadline);
-    do
-        got = krait__poll_wait(h, bits, fd, events, deadline);
-    while (got == -EINTR && krait__signal_hook() == 0);
-    return got;
-}
-
-static int wait_in_fiber(enum krait_wait what, struct krait__handle *h,
-                         unsigned bits, int fd, short events, int64_t deadline)
-{
-    struct krait__op op = {.kind = KRAIT__POLL, .arg = {fd, events}};
-    int got, seen;
-
-    if (fd >= 0) {
-        got = (int)krait__fiber_perform(&op, what, h, bits, deadline);
-        /* Where the time had passed already nobody has looked; ppoll(2)
-         * does. */
-        if (got == -KRAIT__ETIMEOUT && (seen = (int)krait__attempt(&op)) > 0)
-            got = seen;
-        return got;
-    }
-    do
-        got = (int)krait__fiber_perform(NULL, what, h, bits, deadline);
-    while (got == 0);
-    return got;
-}
-
-static int wait_for(enum krait_wait what, struct krait__handle *h,
-                    unsigned bits, int fd, short events, int64_t deadline)
-{
-    return krait__in_fiber()
-               ? wait_in_fiber(what, h, bits, fd, events, deadline)
-               : wait_in_thread(h, bits, fd, events, deadline);
-}
-
-int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
-                   int64_t deadline)
-{
-    return wait_for(fd < 0 ? KRAIT_WAIT_SLEEP : KRAIT_WAIT_FD, h, bits, fd,
-                    events, deadline);
-}
+/* --- waiting for readiness --------------------------------------------- */
 
 static enum krait_wait waits_for(const struct krait__op *op)
 {
@@ -91,8 +30,6 @@ static enum krait_wait waits_for(const struct krait__op *op)
         return KRAIT_WAIT_SEND;
     }
 }
-
-/* --- waiting for readiness --------------------------------------------- */
 
 /* The pauses where the kernel gives no event: from the first to the last,
  * doubling. Short enough for a full queue that empties at once, long enough
@@ -125,16 +62,9 @@ static bool gives_no_event(const struct krait__op *op)
 
 static int pause_for(struct krait__op *op, struct patience *p, int64_t deadline)
 {
-    int64_t until;
-    int rc;
-
     p->pause = p->pause ? p->pause * 2 : PAUSE_FIRST;
-    if (p->pause > PAUSE_LAST)
-        p->pause = PAUSE_LAST;
-    until = krait__now() + p->pause;
-    rc = krait__wait_fd(op->h, direction(op), -1, 0,
-                        until < deadline ? until : deadline);
-    return rc == -KRAIT__ETIMEOUT && until < deadline ? 0 : rc;
+    p->pause = krait__earlier(p->pause, PAUSE_LAST);
+    return krait__pause(op->h, direction(op), p->pause, deadline);
 }
 
 /* After an attempt that would have had to wait: 0, try again. "Ready" at once,
@@ -154,8 +84,8 @@ static int wait_ready(struct krait__op *op, struct patience *p,
         return pause_for(op, p, deadline);
     }
     begun = krait__now();
-    rc = wait_for(waits_for(op), op->h, direction(op), op->h->fd, events,
-                  deadline);
+    rc = krait__await(waits_for(op), op->h, direction(op), op->h->fd, events,
+                      deadline);
     if (rc < 0)
         return rc;
     if (krait__now() - begun < PAUSE_FIRST) {
@@ -441,7 +371,7 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
             mark_ahead(op->h))
             return n;
         rc = krait__wait_fd(op->h, KRAIT__NO_IN, op->h->fd, POLLRDHUP,
-                            until < deadline ? until : deadline);
+                            krait__earlier(until, deadline));
         if (rc >= 0)
             return until_done(op, deadline); /* the end; all that came */
         if (rc != -KRAIT__ETIMEOUT) {        /* with what has come meanwhile */
@@ -449,7 +379,7 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
 
             return last > n ? last : n;
         }
-        pause = pause * 2 < PAUSE_LAST ? pause * 2 : PAUSE_LAST;
+        pause = krait__earlier(pause * 2, PAUSE_LAST);
     }
 }
 

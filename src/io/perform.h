@@ -10,6 +10,8 @@
 #ifndef KRAIT__PERFORM_H
 #define KRAIT__PERFORM_H
 
+#include <krait/fiber.h>
+
 #include "base/deadline.h"
 #include "base/failure.h"
 #include "engine/engine.h"
@@ -29,5 +31,14 @@ int krait__send_whole(struct krait__op *op, int64_t deadline);
  * a negative code as krait__perform. */
 int krait__wait_fd(struct krait__handle *h, unsigned bits, int fd, short events,
                    int64_t deadline);
+
+/* The same; `what` is for the statistics. */
+int krait__await(enum krait_wait what, struct krait__handle *h, unsigned bits,
+                 int fd, short events, int64_t deadline);
+
+/* Waits for `ns`, between two tries of what gives no event: 0, try again; or
+ * why not to: `deadline` has passed, or a code as of krait__wait_fd. */
+int krait__pause(struct krait__handle *h, unsigned bits, int64_t ns,
+                 int64_t deadline);
 
 #endif

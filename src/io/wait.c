@@ -120,15 +120,11 @@ static int reap(pid_t pid, int *status)
 /* Once, or after a pause: 0, -EAGAIN, or why not to go on. */
 static int reap_soon(pid_t pid, int *status, int64_t deadline)
 {
-    int64_t next = krait__now() + PAUSE;
     int rc = reap(pid, status);
 
     if (rc != -EAGAIN)
         return rc;
-    rc = krait__wait_fd(NULL, 0, -1, 0, next < deadline ? next : deadline);
-    if (rc != -KRAIT__ETIMEOUT || next >= deadline)
-        return rc;
-    rc = krait__stopped(); /* it may have been a scope's time */
+    rc = krait__pause(NULL, 0, PAUSE, deadline);
     return rc < 0 ? rc : -EAGAIN;
 }
 

@@ -68,16 +68,14 @@ void krait__complain(krait_server *server, const char *op, int code,
  * pass is waited for, and said once; the waiting client is still there. */
 static int ride_out(krait_server *server, int code)
 {
-    int error = -code, rc;
+    int error = -code;
 
     if (concerns_one_client(error) && ++server->failures < FAILURES)
         return 0;
     if (!concerns_one_client(error) && !may_pass(error))
         return code;
     krait__complain(server, "accept", code, "new clients wait until it passes");
-    rc = krait__wait_fd(&server->sock->h, KRAIT__NO_IN, -1, 0,
-                        krait__deadline(PAUSE));
-    return rc == -KRAIT__ETIMEOUT ? 0 : rc;
+    return krait__pause(&server->sock->h, KRAIT__NO_IN, PAUSE, KRAIT__NEVER);
 }
 
 /* Into the loop; false, with the error set, where that can't be. */
