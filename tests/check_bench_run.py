@@ -24,7 +24,8 @@ SOURCE = os.environ["KRAIT_SOURCE"]
 sys.path.insert(0, os.path.join(SOURCE, "bench"))
 
 from driver import (  # noqa: E402
-    figures, page, processes, programs, report, rotation, scenarios, summary)
+    figures, instructions, page, parts, processes, programs, report, rotation,
+    sampling, scenarios, small, summary)
 
 PATIENCE = 30
 
@@ -227,6 +228,57 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual(line.split("\t")[3:6], ["3 errors", "", ""])
 
 
+class Profile(unittest.TestCase):
+    def test_a_callee_and_an_inlined_function_count_where_they_are(self):
+        said = """\
+version: 1
+positions: line
+events: Ir
+fl=(1) src/io/perform.c
+fn=(1) perform
+10 100
+cfi=(2) src/engine/epoll.c
+cfn=(2) submit
+calls=3 20
++1 5000
+fi=(3) src/base/lists.h
+* 7
+fe=(1)
+12 30
+
+fl=(2)
+fn=(2)
+20 4000
+totals: 4137
+"""
+        found = instructions.self_cost(said.splitlines(), os.path.basename)
+        self.assertEqual(found, {"perform.c": 130, "lists.h": 7,
+                                 "epoll.c": 4000})
+
+    def test_samples_belong_to_the_innermost_part_that_is_known(self):
+        said = """\
+
+\tffffffff81 memcpy ([kernel.kallsyms])
+\tffffffff82 tcp_sendmsg_locked ([kernel.kallsyms])
+\tffffffff83 io_send ([kernel.kallsyms])
+\t        55 krait__resume (/somewhere/krait_echo)
+
+\t        55 krait__resume+0x10 (/somewhere/krait_echo)
+\t        66 main (/somewhere/krait_echo)
+
+\t        77 recv (/lib/libc.so.6)
+
+\tffffffff84 mystery ([kernel.kallsyms])
+"""
+        tree = parts.Tree.__new__(parts.Tree)
+        tree.symbols = {"krait__resume": "Krait: scheduler"}
+        self.assertEqual(
+            [sampling.part_of(stack, tree, "krait_echo")
+             for stack in sampling.stacks(said.splitlines())],
+            ["kernel: TCP, IP, loopback", "Krait: scheduler", parts.LIBC,
+             parts.KERNEL])
+
+
 class Driver(unittest.TestCase):
     def setUp(self):
         self.build = tempfile.mkdtemp()
@@ -373,6 +425,27 @@ class Driver(unittest.TestCase):
             code, _, err = self.run_it(option, name)
             self.assertEqual(code, 1)
             self.assertIn(name, err)
+
+    def micro(self, text):
+        with open(os.path.join(self.build, "said"), "w",
+                  encoding="utf-8") as file:
+            file.write(text)
+        self.program("micro", f"#!/bin/sh\ncat {self.build}/said\n")
+        code, out, _ = self.run_it("--row", small.NAME)
+        self.assertEqual(code, 0)
+        return out
+
+    def test_small_things_are_judged_by_targets_of_their_own(self):
+        self.three()
+        out = self.micro("\t".join(small.COLUMNS) + "\n"
+                         "a switch\tepoll\t4.6\t4.5\t5.100\ta call\t5\n"
+                         "a timer\tthread\t60.0\t51.0\t0.000\t\t50\n"
+                         "a call\tthread\t0.9\t0.8\t0.000\t\t0\n")
+        self.assertRegex(out, r"(?m)^a switch +epoll +4\.6 +4\.5 +5\.10")
+        self.assertRegex(out, r"a switch \(epoll\): at most 5 ns +reached: 4.6")
+        self.assertRegex(out, r"a timer \(thread\): .* +missed: 60\.0")
+        self.assertNotIn("a call (thread): at most", out)
+        self.assertRegex(self.micro("nonsense\n"), "micro: says 'nonsense")
 
     def interrupted(self, number):
         """What it says when a signal comes in the third round."""

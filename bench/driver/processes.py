@@ -104,6 +104,16 @@ class Process:
         line, _, self.pending = self.pending.partition(b'\n')
         return line.decode(errors='replace').strip()
 
+    def all(self, seconds):
+        """All that it says until it ends, which it should do well."""
+        try:
+            said = self.child.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f'not done after {seconds:.0f} s') from error
+        if self.child.returncode:
+            raise Failed(self.epitaph())
+        return said.decode(errors='replace')
+
     def epitaph(self):
         """How it ended, and its last words."""
         try:
