@@ -11,6 +11,7 @@ FUZZ_SECONDS ?= 60
 PROGRAMS ?= 10000
 SEED ?=
 CTEST_FLAGS ?=
+BENCH_FLAGS ?=
 
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +36,10 @@ help:
 	@echo 'make differential    random programs, on libc and on each engine alike'
 	@echo '  PROGRAMS=$(PROGRAMS)      so many; SEED=... replays and shows one'
 	@echo 'make fuzz            every fuzz target, FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make bench           speed, beside others; writes docs/benchmarks.md'
+	@echo 'make bench-quick     a part of it, in two minutes'
+	@echo 'make bench-profile   where the time of a request goes'
+	@echo '  BENCH_FLAGS=...      more for bench/run or bench/profile'
 	@echo 'make check           layers, raw calls, format, static analysis'
 	@echo 'make format          clang-format, in place'
 	@echo 'make coverage        the lines that the tests reach'
@@ -44,7 +49,7 @@ help:
 
 # --- what must be there --------------------------------------------------
 
-DEPS = build test valgrind aarch64 clang check coverage
+DEPS = build test valgrind aarch64 clang check coverage bench profile
 
 $(DEPS:%=deps-%): deps-%:
 	@tools/install-deps $* </dev/null
@@ -119,6 +124,26 @@ coverage: test-coverage | deps-coverage
 		--filter cli/ --txt --html-details out/coverage/index.html
 	@echo 'line by line: out/coverage/index.html'
 
+# --- measuring -------------------------------------------------------------
+
+# Configured again each time: a peer's library may have come meanwhile.
+bench-programs: build/Makefile | deps-build deps-bench
+	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build,bench_programs)
+
+# A run that is interrupted shows what it has, and is no error of make's.
+measure = trap : INT; $(1) $(BENCH_FLAGS) || \
+	{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
+
+bench: bench-programs
+	@$(call measure,bench/run)
+
+bench-quick: bench-programs
+	@$(call measure,bench/run --quick)
+
+bench-profile: bench-programs | deps-profile
+	@$(call measure,bench/profile --write)
+
 # --- checking --------------------------------------------------------------
 
 check: check-text check-tidy check-cppcheck
@@ -155,5 +180,6 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture differential fuzz coverage \
+	bench-programs bench bench-quick bench-profile \
 	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The echo server with asyncio: a Protocol for each connection."""
+
+import asyncio
+import signal
+
+from echo_support import BACKLOG, announce, listen, options, spend
+
+
+class Echo(asyncio.BufferedProtocol):
+    """Receives into a buffer of its own. While the transport holds much that
+    the peer doesn't take, nothing is received."""
+
+    chosen = None       # the command line
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.write = transport.write
+        self.work = self.chosen.work
+        self.sink = self.chosen.sink
+        self.buffer = memoryview(bytearray(self.chosen.buffer))
+
+    def get_buffer(self, _hint):
+        return self.buffer
+
+    def buffer_updated(self, n):
+        if self.sink:
+            return
+        if self.work:
+            spend(self.work)
+        # A copy, since the transport may keep what it is given.
+        self.write(bytes(self.buffer[:n]))
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+
+async def serve():
+    loop = asyncio.get_running_loop()
+    listener = listen(Echo.chosen.port)
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    await loop.create_server(Echo, sock=listener, backlog=BACKLOG)
+    announce(listener)
+    await ended.wait()
+
+
+def main(run=asyncio.run):
+    Echo.chosen = options()
+    run(serve())
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The echo server with gevent: StreamServer, a greenlet for each connection."""
+
+import signal
+
+import gevent
+from gevent.event import Event
+from gevent.server import StreamServer
+from gevent.socket import socket
+
+from echo_support import announce, listen, options, spend
+
+
+def handler(chosen):
+    work, sink, size = chosen.work, chosen.sink, chosen.buffer
+
+    def serve(connection, _address):
+        buffer = memoryview(bytearray(size))
+        receive, send = connection.recv_into, connection.sendall
+        try:
+            while n := receive(buffer):
+                if sink:
+                    continue
+                if work:
+                    spend(work)
+                send(buffer[:n])
+        except OSError:
+            pass
+    return serve
+
+
+def main():
+    chosen = options()
+    ended = Event()
+    gevent.signal_handler(signal.SIGTERM, ended.set)
+    listener = socket(fileno=listen(chosen.port).detach())
+    server = StreamServer(listener, handler(chosen))
+    server.start()
+    announce(listener)
+    ended.wait()
+
+
+if __name__ == '__main__':
+    main()
