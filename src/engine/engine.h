@@ -48,9 +48,11 @@ struct krait__handle {
     atomic_uint state;
     atomic_uint visitors;   /* who wakes others from outside: see below */
     atomic_uint generation; /* of the process that used it last */
+    uint32_t serial;        /* another for each handle, never 0 */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
-    atomic_bool inline_urgent;   /* io\'s: SO_OOBINLINE was set through Krait */
+    atomic_bool plain_tcp;       /* TCP, and nobody can have made more of it, or
+                                  * taken its urgent byte: see watch.h */
     struct krait__lock lock;     /* of `waiters`, and its owner's */
     struct krait__node *waiters; /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
@@ -156,7 +158,7 @@ struct krait__op {
     socklen_t *alen;
     int arg[3];
 
-    /* While an engine has it: */
+    /* The engine's: */
     ssize_t res; /* at the end */
     void (*done)(struct krait__op *op);
     void *owner;             /* the caller's: a fiber */
@@ -179,6 +181,9 @@ ssize_t krait__attempt(const struct krait__op *op);
 int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
                      short events, int64_t until);
 
+/* What submit() returns, of an operation that is over. */
+enum { KRAIT__DONE = 1 };
+
 /* --- engines ------------------------------------------------------------ */
 
 /* What waits for many operations at a time, for one thread: its owner, who made
@@ -196,17 +201,18 @@ int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
 struct krait__engine {
     const char *name; /* "epoll", "io_uring" */
 
-    /* The kinds that it performs whole, as bits (1 << kind): results are those
-     * of krait__attempt on a socket that may wait, never -EAGAIN. Every engine
-     * takes POLL, with poll(2)'s meaning: a condition that holds already is
-     * reported. Of sockets it is asked for streams without flags or address
-     * only. */
-    unsigned takes;
-
-    /* Begins. 0: it is pending, and done() will be called. A negative code: it
-     * was not begun (-ENOMEM, -ENOSPC; POLL: -EBADF, -EPERM where the fd can't
-     * be waited for, being a plain file: it is always ready). An engine that
-     * learns of it later calls done() with the code, or with what is ready. */
+    /* Tries, or begins, and in the end has the result that a system call has
+     * which may wait. Every engine takes POLL of any fd, with poll(2)'s
+     * meaning (a condition that holds already is reported), and of stream
+     * sockets RECV and SEND without flags or address, ACCEPT, and of no other
+     * sockets anything.
+     *
+     * 0: it is pending, and done() will be called; with -EAGAIN where it is
+     * worth another try, which is to be submitted anew. KRAIT__DONE: it is
+     * done, and won't be. A negative code: it was not begun (-ENOMEM, -ENOSPC;
+     * POLL: -EBADF, -EPERM where the fd can't be waited for, being a plain
+     * file: it is always ready). An engine that learns of it later calls done()
+     * with the code, or with what is ready. */
     int (*submit)(struct krait__engine *engine, struct krait__op *op);
 
     /* Asks a pending operation to end soon: with -ECANCELED, nothing having

@@ -61,17 +61,31 @@ static inline void adopt(struct krait__handle *h)
 
 /* --- in and out -------------------------------------------------------- */
 
+/* After four thousand million handles they repeat: to be mistaken for another
+ * a handle would have to have its fd, too, and a file that outlived it. */
+static uint32_t next_serial(void)
+{
+    static atomic_uint last;
+    uint32_t serial;
+
+    do
+        serial = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    while (serial == 0);
+    return serial;
+}
+
 void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
                         int (*end)(struct krait__handle *h))
 {
     h->fd = fd;
     h->family = (uint8_t)family;
     h->type = (uint8_t)type;
+    h->serial = next_serial();
     h->waiters = NULL;
     h->end = end;
     atomic_init(&h->lock.word, 0);
     atomic_init(&h->kept, 0);
-    atomic_init(&h->inline_urgent, false);
+    atomic_init(&h->plain_tcp, false);
     atomic_init(&h->visitors, 0);
     atomic_init(&h->generation, krait__generation());
     atomic_init(&h->state, KRAIT__ONE_REF);

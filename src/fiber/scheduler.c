@@ -472,11 +472,6 @@ bool krait__in_fiber(void)
     return f && !krait__leaving(f);
 }
 
-bool krait__takes(const struct krait__op *op)
-{
-    return here->engine->takes & (1u << op->kind);
-}
-
 bool krait__fiber_waits(krait_fiber *f)
 {
     return atomic_load(&f->waits) != KRAIT_WAIT_NONE;
@@ -522,26 +517,40 @@ static int await(struct op_wait *wait, enum krait_wait what,
     return rc;
 }
 
-static ssize_t perform(struct krait__op *op, struct op_wait *wait,
-                       enum krait_wait what, struct krait__handle *h,
-                       unsigned bits, int64_t until)
+/* Whether a wait that ended with `rc` leaves no time for another try. */
+static bool is_final(int rc)
+{
+    return rc < 0 && rc != -KRAIT__ETIMEOUT;
+}
+
+/* To its end, or to where it is worth another try. */
+static ssize_t begin_and_await(struct krait__op *op, enum krait_wait what,
+                               struct krait__handle *h, unsigned bits,
+                               int64_t until)
 {
     struct krait__engine *engine = here->engine;
+    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(here)};
     int rc;
 
     op->done = on_done;
-    op->owner = wait;
-    krait__count(&here->counts.operations, 1);
+    op->owner = &wait;
     rc = engine->submit(engine, op);
-    if (rc < 0)
-        return rc;
-    rc = await(wait, what, h, bits, until);
-    if (!wait->over)
+    if (rc == KRAIT__DONE)
+        krait__breathe(); /* it may be called in a loop */
+    if (rc != 0)
+        return rc < 0 ? rc : op->res;
+    if (h)
+        krait__publish(h, &wait.waiter);
+    rc = await(&wait, what, h, bits, until);
+    if (!wait.over)
         engine->cancel(engine, op);
-    while (!wait->over)
+    while (!wait.over)
         krait__park_anyhow(what);
+    if (h)
+        krait__withdraw(h, &wait.waiter);
     /* Readiness may be thrown away, bytes may not. */
-    if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)))
+    if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)) ||
+        (op->res == -EAGAIN && (marked(h, bits) || is_final(rc))))
         return rc < 0 ? rc : -ECANCELED;
     return op->res;
 }
@@ -550,8 +559,14 @@ static ssize_t perform(struct krait__op *op, struct op_wait *wait,
 static int rest(enum krait_wait what, struct krait__handle *h, unsigned bits,
                 int64_t until)
 {
-    int rc = marked(h, bits) ? 0 : krait__park(what, until);
+    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(here)};
+    int rc;
 
+    if (h)
+        krait__publish(h, &wait.waiter);
+    rc = marked(h, bits) ? 0 : krait__park(what, until);
+    if (h)
+        krait__withdraw(h, &wait.waiter);
     return marked(h, bits) ? -ECANCELED : rc;
 }
 
@@ -559,17 +574,13 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
                              struct krait__handle *h, unsigned bits,
                              int64_t until)
 {
-    struct op_wait wait = {
-        .waiter.wake = on_mark,
-        .fiber = current(here),
-    };
     ssize_t res;
 
-    if (h)
-        krait__publish(h, &wait.waiter);
-    res = op ? perform(op, &wait, what, h, bits, until)
-             : rest(what, h, bits, until);
-    if (h)
-        krait__withdraw(h, &wait.waiter);
+    if (!op)
+        return rest(what, h, bits, until);
+    krait__count(&here->counts.operations, 1);
+    do
+        res = begin_and_await(op, what, h, bits, until);
+    while (res == -EAGAIN);
     return res;
 }

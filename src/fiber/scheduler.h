@@ -18,10 +18,6 @@
  * and what waits must wait where it is. */
 bool krait__in_fiber(void);
 
-/* True where the caller's engine performs such operations whole. In a fiber
- * only. */
-bool krait__takes(const struct krait__op *op);
-
 /* Gives `op` to the worker's engine and parks until it is done: its result. Or
  * why it ended early, nothing having happened: -ECANCELED (one of `bits`, or
  * KRAIT__CLOSING, was marked on `h`; the fiber was cancelled),

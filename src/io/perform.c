@@ -9,6 +9,8 @@
 
 #include <asm/sockios.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "base/signal_hook.h"
@@ -132,27 +134,23 @@ static int kept(struct krait__handle *h)
 }
 
 /* Whether the caller's engine performs the operation whole, waiting included:
- * where it is known that nobody can tell that from waiting outside. Not where
- * flags or an address give it a meaning beyond the bytes, nor where a kept
- * error would have to be seen before the wait. And
- *
- *   - a receive on TCP that waits inside the kernel is woken by an urgent byte,
- *     and reads over it: it is lost. So only where urgent bytes are bytes like
- *     others (SO_OOBINLINE);
- *   - a send on a Unix socket that waits inside is told ECONNRESET where one
- *     that waits outside is told EPIPE. */
+ * on a stream, where flags or an address give it no meaning beyond the bytes,
+ * and no kept error has to be seen before the wait. A Unix listener that was
+ * shut down has to be told from one that nobody calls (not_yet). */
 static bool goes_whole(const struct krait__op *op, int64_t deadline)
 {
-    bool local = op->h->family == AF_UNIX;
-
-    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM || op->flags ||
-        op->len == 0 || op->addr)
+    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM || op->flags)
         return false;
-    if (op->kind == KRAIT__SEND ? local
-                                : !local && !atomic_load(&op->h->inline_urgent))
+    switch (op->kind) {
+    case KRAIT__RECV:
+    case KRAIT__SEND:
+        return !op->addr && op->len > 0 &&
+               atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
+    case KRAIT__ACCEPT:
+        return op->h->family != AF_UNIX;
+    default:
         return false;
-    return krait__takes(op) &&
-           atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
+    }
 }
 
 static ssize_t attempt_or_whole(struct krait__op *op, bool whole,
@@ -188,15 +186,12 @@ static ssize_t attempt_or_kept(struct krait__op *op, bool whole,
     return res;
 }
 
-/* Who may wait inside the kernel depends on it: goes_whole. */
+/* What an upper layer returns is its own (a record of TLS's, say). */
 static ssize_t set_option(struct krait__op *op)
 {
-    ssize_t res = krait__attempt(op);
-    const int *value = op->buf;
-
-    if (res == 0 && op->arg[0] == SOL_SOCKET && op->arg[1] == SO_OOBINLINE)
-        atomic_store(&op->h->inline_urgent, *value != 0);
-    return res;
+    if (op->arg[0] == IPPROTO_TCP && op->arg[1] == TCP_ULP)
+        atomic_store(&op->h->plain_tcp, false);
+    return krait__attempt(op);
 }
 
 /* SO_ERROR asks for the socket's error too. */
@@ -397,6 +392,8 @@ static ssize_t receive(struct krait__op *op, int64_t deadline)
 {
     bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
 
+    if (op->flags & MSG_OOB)
+        atomic_store(&op->h->plain_tcp, false);
     if (op->h->family == AF_UNIX) /* which has no error queue */
         op->flags &= ~MSG_ERRQUEUE;
     if (never_waits(op))
