@@ -213,6 +213,29 @@ int krait__epoll_until(int set, struct epoll_event *events, int max,
     return n;
 }
 
+/* NULL: of an fd of the engine's own. */
+static struct krait__watch_slot *slot_of(const struct krait__watch *w,
+                                         const struct epoll_event *event)
+{
+    return event->data.u64 >> 32 == NOBODY
+               ? NULL
+               : &w->slots[(uint32_t)event->data.u64];
+}
+
+/* Of thousands of slots each is cold, and so is who waits in it. */
+static void fetch_ahead(const struct krait__watch *w,
+                        const struct epoll_event *events, int n)
+{
+    const struct krait__watch_slot *slot;
+
+    for (int i = 0; i < n; i++)
+        if ((slot = slot_of(w, &events[i])))
+            __builtin_prefetch(slot, 1);
+    for (int i = 0; i < n; i++)
+        if ((slot = slot_of(w, &events[i])) && slot->waiting)
+            __builtin_prefetch(slot->waiting, 1);
+}
+
 int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
                        int own[], int *nown)
 {
@@ -222,15 +245,16 @@ int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
     *nown = 0;
     if (n < 0)
         return -errno;
+    fetch_ahead(w, events, n);
     /* Every list here grows at its front; twice backwards is forwards. */
     for (int i = n; i > 0; i--) {
-        uint32_t fd = (uint32_t)events[i - 1].data.u64;
-        uint32_t serial = (uint32_t)(events[i - 1].data.u64 >> 32);
+        const struct epoll_event *event = &events[i - 1];
+        struct krait__watch_slot *slot = slot_of(w, event);
 
-        if (serial == NOBODY)
-            own[(*nown)++] = (int)fd;
-        else if (w->slots[fd].serial == serial)
-            sort_out(w, &w->slots[fd], events[i - 1].events);
+        if (!slot)
+            own[(*nown)++] = (int)(uint32_t)event->data.u64;
+        else if (slot->serial == event->data.u64 >> 32)
+            sort_out(w, slot, event->events);
     }
     return n;
 }

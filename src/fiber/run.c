@@ -153,6 +153,8 @@ static int check_options(struct krait__runtime *rt, const char **why)
     if (ask_environment(rt) < 0)
         return -EINVAL;
     *why = NULL;
+    /* Where others could run meanwhile. */
+    rt->spins = o->workers <= count_cpus() && sysconf(_SC_NPROCESSORS_ONLN) > 1;
     return 0;
 }
 

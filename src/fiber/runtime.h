@@ -91,8 +91,10 @@ struct krait__worker {
     struct krait__timers timers;
     struct krait__stack_cache stacks;
     struct krait__node *all;
-    unsigned slice; /* what `current` may still do without parking */
-    bool told;      /* that the run-time is ending */
+    int64_t idle_since, gap; /* when there was nothing to do any more (0: there
+                              * is), and how long that lasts lately */
+    unsigned slice;          /* what `current` may still do without parking */
+    bool told;               /* that the run-time is ending */
     struct krait__counts counts;
 
     _Alignas(64) _Atomic(struct krait_fiber *) inbox; /* latest first */
@@ -110,6 +112,7 @@ struct krait__runtime {
     struct krait__worker *workers;
     struct krait__stacks *stacks;
     krait_run_options opt; /* with the defaults filled in */
+    bool spins;            /* a worker may look around before it sleeps */
     const char *asked_by;  /* who chose the engine, where somebody did */
     int (*main)(void *arg);
     void *arg;
