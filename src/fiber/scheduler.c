@@ -156,6 +156,43 @@ static void empty_inbox(struct krait__worker *w)
     }
 }
 
+/* --- looking around before sleeping -------------------------------------- */
+
+/* What comes within microseconds is faster found than slept for: to be woken
+ * takes longer. So a worker that has nothing to do looks around for a while
+ * before it sleeps, as long as that has paid lately; one wait that was longer
+ * takes a few short ones to be forgotten. */
+
+/* How long it looks around; and what a wait that it has slept through counts
+ * as, at most. */
+#define SPIN     (50 * KRAIT__NS_PER_MS / 1000)
+#define LONG_GAP (2 * SPIN)
+
+/* Shorter is no wait: what came was there, or under way in the kernel. */
+#define SHORT_GAP (KRAIT__NS_PER_MS / 250)
+
+/* Whether the worker, which has nothing to do, is not to sleep yet. */
+static bool looks_around(struct krait__worker *w)
+{
+    int64_t now = krait__now();
+
+    if (w->idle_since == 0)
+        w->idle_since = now;
+    return w->runtime->spins && w->gap < SPIN && now - w->idle_since < SPIN;
+}
+
+/* There is something to do again. */
+static void learn_gap(struct krait__worker *w)
+{
+    int64_t gap = krait__now() - w->idle_since;
+
+    w->idle_since = 0;
+    if (gap >= SPIN)
+        w->gap = LONG_GAP;
+    else if (gap >= SHORT_GAP)
+        w->gap += (gap - w->gap) / 4;
+}
+
 /* --- running fibers ----------------------------------------------------- */
 
 /* The fiber has left its stack for ever. */
@@ -220,6 +257,8 @@ static void run_ready(struct krait__worker *w)
 {
     struct krait_fiber *f, *next = w->ready;
 
+    if (next && w->idle_since)
+        learn_gap(w);
     *w->ready_end = NULL;
     w->ready = NULL;
     w->ready_end = &w->ready;
@@ -337,43 +376,6 @@ static int64_t when_cold(const struct krait__worker *w)
     return w->stacks.count > 0 ? krait__now() + COLD : KRAIT__NEVER;
 }
 
-/* --- spinning ---
- *
- * What comes within microseconds is faster found than slept for: to be woken
- * takes longer. So a worker that has nothing to do looks around for a while
- * before it sleeps, as long as that has paid lately; one wait that was longer
- * takes a few short ones to be forgotten. */
-
-/* How long it looks around; and what a wait that it has slept through counts
- * as, at most. */
-#define SPIN     (50 * KRAIT__NS_PER_MS / 1000)
-#define LONG_GAP (2 * SPIN)
-
-/* Shorter is no wait: what came was there, or under way in the kernel. */
-#define SHORT_GAP (KRAIT__NS_PER_MS / 250)
-
-/* Whether the worker, which has nothing to do, is not to sleep yet. */
-static bool looks_around(struct krait__worker *w)
-{
-    int64_t now = krait__now();
-
-    if (w->idle_since == 0)
-        w->idle_since = now;
-    return w->runtime->spins && w->gap < SPIN && now - w->idle_since < SPIN;
-}
-
-/* There is something to do again. */
-static void learn_gap(struct krait__worker *w)
-{
-    int64_t gap = krait__now() - w->idle_since;
-
-    w->idle_since = 0;
-    if (gap >= SPIN)
-        w->gap = LONG_GAP;
-    else if (gap >= SHORT_GAP)
-        w->gap += (gap - w->gap) / 4;
-}
-
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
@@ -391,8 +393,6 @@ static void ask_engine(struct krait__worker *w)
     rc = w->engine->wait(w->engine, until, BUDGET);
     if (atomic_load_explicit(&w->asleep, memory_order_relaxed))
         atomic_store(&w->asleep, false);
-    if (w->idle_since && w->ready)
-        learn_gap(w);
     if (rc == 0 && cold != KRAIT__NEVER && krait__now() >= cold)
         krait__stack_cache_flush(w->runtime->stacks, &w->stacks);
     if (rc == -EINTR && krait__has_signal_hook())
