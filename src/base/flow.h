@@ -27,6 +27,7 @@ struct krait__flow {
     const struct krait__handler *handler; /* the server's: the innermost that
                                            * it is in */
     bool is_fiber;
+    bool parks; /* a fiber that can: not in a fork's child, nor in exit(3) */
 };
 
 /* The thread's own flow; and the current one, NULL where that is its own. Every

@@ -109,7 +109,8 @@ static int arm(struct epoll_engine *e, int fd)
     return 0;
 }
 
-static int submit_poll(struct epoll_engine *e, struct krait__op *op)
+__attribute__((noinline)) static int submit_poll(struct epoll_engine *e,
+                                                 struct krait__op *op)
 {
     int fd = op->arg[0];
     int code;

@@ -29,7 +29,7 @@
 #define FOR_OUT (EPOLLOUT | EPOLLERR | EPOLLHUP)
 
 /* The most that one receive can return, for certain. */
-#define MOST ((ssize_t)1 << 30)
+#define MOST ((size_t)1 << 30)
 
 /* No handle's serial number. */
 enum { NOBODY = 0 };
@@ -98,14 +98,19 @@ int krait__watch_own(struct krait__watch *w, int fd)
     return add(w, fd, EPOLLIN, NOBODY);
 }
 
-static bool is_registered(const struct krait__watch *w,
-                          const struct krait__handle *h)
+/* NULL: the handle is not registered. */
+static struct krait__watch_slot *slot_for(const struct krait__watch *w,
+                                          const struct krait__handle *h)
 {
-    return (size_t)h->fd < w->room && w->slots[h->fd].serial == h->serial;
+    struct krait__watch_slot *slot =
+        (size_t)h->fd < w->room ? &w->slots[h->fd] : NULL;
+
+    return slot && slot->serial == h->serial ? slot : NULL;
 }
 
 /* Of those that waited for the handle before none is left. */
-static int enlist(struct krait__watch *w, const struct krait__handle *h)
+__attribute__((noinline)) static int enlist(struct krait__watch *w,
+                                            const struct krait__handle *h)
 {
     int code = make_room(w, h->fd);
     struct krait__watch_slot *slot;
@@ -128,29 +133,33 @@ static int enlist(struct krait__watch *w, const struct krait__handle *h)
 static void note_receive(struct krait__watch_slot *slot,
                          const struct krait__op *op)
 {
-    slot->quiet = op->res > 0 && op->res < MOST && (size_t)op->res < op->len &&
-                  !slot->careful &&
+    size_t n = op->res > 0 ? (size_t)op->res : MOST;
+
+    slot->quiet = n < MOST && n < op->len && !slot->careful &&
                   atomic_load_explicit(&op->h->plain_tcp, memory_order_relaxed);
 }
 
 int krait__watch_submit(struct krait__watch *w, struct krait__op *op)
 {
-    bool registered = is_registered(w, op->h);
+    struct krait__watch_slot *slot = slot_for(w, op->h);
+    bool receives = op->kind == KRAIT__RECV;
     int code;
 
-    if (!registered || op->kind != KRAIT__RECV || !w->slots[op->h->fd].quiet) {
+    if (!slot || !receives || !slot->quiet) {
         do
             op->res = krait__attempt(op);
         while (op->res == -EINTR);
-        if (op->res != -EAGAIN) {
-            if (registered && op->kind == KRAIT__RECV)
-                note_receive(&w->slots[op->h->fd], op);
+        if (slot && receives)
+            note_receive(slot, op);
+        if (op->res != -EAGAIN)
             return KRAIT__DONE;
-        }
     }
-    if (!registered && (code = enlist(w, op->h)) < 0)
-        return code;
-    krait__list_add(&w->slots[op->h->fd].waiting, &op->node);
+    if (!slot) {
+        if ((code = enlist(w, op->h)) < 0)
+            return code;
+        slot = slot_for(w, op->h);
+    }
+    krait__list_add(&slot->waiting, &op->node);
     return 0;
 }
 

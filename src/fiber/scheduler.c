@@ -161,7 +161,8 @@ static void empty_inbox(struct krait__worker *w)
 /* What comes within microseconds is faster found than slept for: to be woken
  * takes longer. So a worker that has nothing to do looks around for a while
  * before it sleeps, as long as that has paid lately; one wait that was longer
- * takes a few short ones to be forgotten. */
+ * takes a few short ones to be forgotten. And only where it had next to nothing
+ * to do before: many fibers share the price of being woken. */
 
 /* How long it looks around; and what a wait that it has slept through counts
  * as, at most. */
@@ -171,14 +172,23 @@ static void empty_inbox(struct krait__worker *w)
 /* Shorter is no wait: what came was there, or under way in the kernel. */
 #define SHORT_GAP (KRAIT__NS_PER_MS / 250)
 
+/* Turns of fibers between two waits, at most. */
+enum { FEW = 2 };
+
 /* Whether the worker, which has nothing to do, is not to sleep yet. */
 static bool looks_around(struct krait__worker *w)
 {
-    int64_t now = krait__now();
+    uint64_t turns =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed) -
+        w->turns_before;
+    int64_t now;
 
+    if (!w->runtime->spins || turns > FEW)
+        return false;
+    now = krait__now();
     if (w->idle_since == 0)
         w->idle_since = now;
-    return w->runtime->spins && w->gap < SPIN && now - w->idle_since < SPIN;
+    return w->gap < SPIN && now - w->idle_since < SPIN;
 }
 
 /* There is something to do again. */
@@ -259,6 +269,9 @@ static void run_ready(struct krait__worker *w)
 
     if (next && w->idle_since)
         learn_gap(w);
+    if (next)
+        w->turns_before =
+            atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
     *w->ready_end = NULL;
     w->ready = NULL;
     w->ready_end = &w->ready;
@@ -307,16 +320,18 @@ void krait_yield(void)
     leave(w, f);
 }
 
-void krait__breathe(void)
+static void breathe(struct krait__worker *w)
 {
-    struct krait__worker *w = here;
-
-    if (!krait__in_fiber())
-        return;
     if (w->slice > 0)
         w->slice--;
     else
         krait_yield();
+}
+
+void krait__breathe(void)
+{
+    if (krait__in_fiber())
+        breathe(here);
 }
 
 /* --- the loop ----------------------------------------------------------- */
@@ -508,7 +523,7 @@ void krait__unpark(struct krait__parker *p)
 }
 
 /* Why a call that may wait can't begin; 0: it can. */
-static int stop_of(const struct krait_fiber *f)
+static inline int stop_of(const struct krait_fiber *f)
 {
     int64_t until = krait__scope_deadline();
 
@@ -529,13 +544,6 @@ int krait__stopped(void)
 }
 
 /* --- operations -------------------------------------------------------- */
-
-bool krait__in_fiber(void)
-{
-    struct krait_fiber *f = current(here);
-
-    return f && !krait__leaving(f);
-}
 
 bool krait__fiber_waits(krait_fiber *f)
 {
@@ -609,8 +617,10 @@ static ssize_t finish(struct krait__worker *w, struct krait__op *op,
 }
 
 /* Until woken, for no operation's sake: once. */
-static int rest(struct op_wait *wait, enum krait_wait what,
-                struct krait__handle *h, unsigned bits, int64_t until)
+__attribute__((noinline)) static int rest(struct op_wait *wait,
+                                          enum krait_wait what,
+                                          struct krait__handle *h,
+                                          unsigned bits, int64_t until)
 {
     int rc;
 
@@ -645,6 +655,6 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
     }
     if (rc == 0)
         return res;
-    krait__breathe(); /* it may be called in a loop */
+    breathe(w); /* it may be called in a loop */
     return rc == KRAIT__DONE ? op->res : rc;
 }
