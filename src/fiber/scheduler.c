@@ -161,8 +161,9 @@ static void empty_inbox(struct krait__worker *w)
 /* What comes within microseconds is faster found than slept for: to be woken
  * takes longer. So a worker that has nothing to do looks around for a while
  * before it sleeps, as long as that has paid lately; one wait that was longer
- * takes a few short ones to be forgotten. And only where it had next to nothing
- * to do before: many fibers share the price of being woken. */
+ * takes a few short ones to be forgotten. And only where it mostly has a fiber
+ * or two to run between two waits: more of them share the price of being
+ * woken. */
 
 /* How long it looks around; and what a wait that it has slept through counts
  * as, at most. */
@@ -172,27 +173,35 @@ static void empty_inbox(struct krait__worker *w)
 /* Shorter is no wait: what came was there, or under way in the kernel. */
 #define SHORT_GAP (KRAIT__NS_PER_MS / 250)
 
-/* Turns of fibers between two waits, at most. */
-enum { FEW = 2 };
+/* Fibers' turns between two waits: their moving average, in sixteenths. */
+enum { FEW = 24, MANY = 64 * 16 };
+
+static void begin_idle(struct krait__worker *w, int64_t now)
+{
+    uint64_t switches =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+    int64_t turns = (int64_t)(switches - w->turns_before) * 16;
+
+    w->turns_before = switches;
+    w->turns += ((turns < MANY ? turns : MANY) - w->turns) / 8;
+    w->idle_since = now;
+}
 
 /* Whether the worker, which has nothing to do, is not to sleep yet. */
 static bool looks_around(struct krait__worker *w)
 {
-    uint64_t turns =
-        atomic_load_explicit(&w->counts.switches, memory_order_relaxed) -
-        w->turns_before;
     int64_t now;
 
-    if (!w->runtime->spins || turns > FEW)
+    if (!w->runtime->spins)
         return false;
     now = krait__now();
     if (w->idle_since == 0)
-        w->idle_since = now;
-    return w->gap < SPIN && now - w->idle_since < SPIN;
+        begin_idle(w, now);
+    return w->turns <= FEW && w->gap < SPIN && now - w->idle_since < SPIN;
 }
 
 /* There is something to do again. */
-static void learn_gap(struct krait__worker *w)
+static void end_idle(struct krait__worker *w)
 {
     int64_t gap = krait__now() - w->idle_since;
 
@@ -268,10 +277,7 @@ static void run_ready(struct krait__worker *w)
     struct krait_fiber *f, *next = w->ready;
 
     if (next && w->idle_since)
-        learn_gap(w);
-    if (next)
-        w->turns_before =
-            atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+        end_idle(w);
     *w->ready_end = NULL;
     w->ready = NULL;
     w->ready_end = &w->ready;
