@@ -358,6 +358,8 @@ static int tell(struct uring_engine *e, unsigned budget)
         };
     io_uring_cq_advance(&e->ring, n);
     for (unsigned i = 0; i < n; i++)
+        __builtin_prefetch((void *)(uintptr_t)got[i].user_data, 1);
+    for (unsigned i = 0; i < n; i++)
         told += take(e, &got[i]);
     return told;
 }

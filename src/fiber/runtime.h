@@ -35,8 +35,7 @@
 enum { KRAIT__NAME_WORDS = (KRAIT_FIBER_NAME_MAX + 1) / 8 };
 
 struct krait_fiber {
-    /* What each turn needs lies together. */
-    struct krait__context context;
+    /* What each turn needs lies together, up to the context's first word. */
     struct krait__worker *worker;
     struct krait_fiber *next; /* on the ready queue */
     bool woken;        /* since it last parked: the next park returns at once */
@@ -48,6 +47,7 @@ struct krait_fiber {
     atomic_bool cancelled;
     struct krait__timer timer;
     struct krait__flow flow;
+    struct krait__context context;
 
     struct krait__node all_node; /* of its worker's fibers */
     struct krait__parker parker;
