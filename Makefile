@@ -129,7 +129,7 @@ coverage: test-coverage | deps-coverage
 # Configured again each time: a peer's library may have come meanwhile.
 bench-programs: build/Makefile | deps-build deps-bench
 	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
-	@+$(call build,build,bench/all)
+	@+$(call build,build,bench)
 
 # A run that is interrupted shows what it has, and is no error of make's.
 measure = trap : INT; $(1) $(BENCH_FLAGS) || \
