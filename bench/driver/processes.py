@@ -49,6 +49,18 @@ def siblings(core):
     return found
 
 
+def waited(pid):
+    """ns that a process was ready to run, and another ran: 0 where that can't
+    be known."""
+    try:
+        if len(os.listdir(f'/proc/{pid}/task')) > 1:
+            return 0
+        with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
 class Process:
     """A child that says something by lines, and whose last complaint is kept.
 
@@ -186,6 +198,7 @@ class Contender:
 
     def run(self, seconds):
         """One slice, as a dictionary of numbers."""
+        before = self._waited()
         try:
             self.load.say(f'{seconds}\n')
         except Failed as failed:
@@ -197,7 +210,14 @@ class Contender:
             raise Failed(f'{piece["errors"]:.0f} errors')
         if not piece['requests'] and not piece['bytes']:
             raise Failed('not one answer')
+        piece['delay'] = max(after - then for after, then in zip(
+            self._waited(), before)) / 1e9 / seconds
         return piece
+
+    def _waited(self):
+        """How long each side has waited for its core. A server of several
+        threads waits for itself, and is not asked."""
+        return [waited(pid) for pid in (self.process.pid, self.load.pid)]
 
     def ask_to_end(self):
         for process in self.load, self.process:
