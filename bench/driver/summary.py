@@ -16,7 +16,7 @@ class Entry:
     values: dict        # figure's name: Value
     limit: str
     ratio: object       # to the best hand-written one; or None
-    middles: dict       # the medians of all that the best third tell
+    middles: dict       # the medians of whatever else the best third tell
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def entries(measured, base):
                   if known.needs in pieces[0]}
         against = base and ratio(figure, turns, measured.slices[base.name],
                                  row)
-        best = best_third(figure, pieces, row)
+        best = pieces if row.idle else best_third(figure, pieces, row)
         middles = {key: median([piece[key] for piece in best])
                    for key in best[0]}
         yield Entry(server, None, values, limit(best), against, middles)
