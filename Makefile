@@ -12,6 +12,7 @@ PROGRAMS ?= 10000
 SEED ?=
 CTEST_FLAGS ?=
 BENCH_FLAGS ?=
+CONNECTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
@@ -40,6 +41,8 @@ help:
 	@echo 'make bench-quick     a part of it, in two minutes'
 	@echo 'make bench-profile   where the time of a request goes'
 	@echo '  BENCH_FLAGS=...      more for bench/run or bench/profile'
+	@echo 'make bench-million   a million connections at once: 17 GiB, 2 minutes'
+	@echo '  CONNECTIONS=...      so many'
 	@echo 'make check           layers, raw calls, format, static analysis'
 	@echo 'make format          clang-format, in place'
 	@echo 'make coverage        the lines that the tests reach'
@@ -144,6 +147,13 @@ bench-quick: bench-programs
 bench-profile: bench-programs | deps-profile
 	@$(call measure,bench/profile --write)
 
+bench-million: build/Makefile | deps-build
+	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build,bench_million)
+	@trap : INT; build/bench/million \
+		$(if $(CONNECTIONS),--connections '$(CONNECTIONS)') || \
+		{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
+
 # --- checking --------------------------------------------------------------
 
 check: check-text check-tidy check-cppcheck
@@ -180,6 +190,6 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture differential fuzz coverage \
-	bench-programs bench bench-quick bench-profile \
+	bench-programs bench bench-quick bench-profile bench-million \
 	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

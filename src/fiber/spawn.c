@@ -66,6 +66,7 @@ struct krait_fiber *krait__fiber_new(struct krait__runtime *rt,
     f->timer.until = KRAIT__NEVER;
     f->flow.failure = &f->failure;
     f->flow.is_fiber = true;
+    f->flow.parks = true;
     f->parker.fiber = f;
     f->fn = fn;
     f->arg = arg;
