@@ -118,10 +118,10 @@ def small_terminal(things, targets_only=False):
 def terminal(measured, base_name=None):
     row = measured.row
     base = base_of(measured, base_name)
-    rounds = max((len(turns) for turns in measured.slices.values()),
-                 default=0)
     yield f'{row.name}: {row.title}'
-    yield (f'{rounds} rounds' + ('' if measured.complete else ', interrupted')
+    yield (f'{measured.rounds()} rounds'
+           + ('' if measured.complete else ', interrupted')
+           + f'; {percent(measured.disturbed())} of the slices were disturbed'
            + (f'; ratios to {base.name}' if base and not row.idle else ''))
     yield ''
     yield from _pad([header(row),
@@ -151,8 +151,9 @@ def page_row(measured):
     base = base_of(measured)
     yield f'### {row.title}'
     yield ''
-    yield f'`bench/run --row {row.name}`' + (
-        f'; ratios to `{base.name}`.' if base and not row.idle else '.')
+    yield (f'`bench/run --row {row.name}`; {measured.rounds()} rounds, '
+           f'{percent(measured.disturbed())} of the slices were disturbed'
+           + (f'; ratios to `{base.name}`.' if base and not row.idle else '.'))
     yield ''
     yield from _markdown([
         header(row), *(cells(entry, row) for entry in entries(measured, base)
