@@ -127,9 +127,8 @@ static void received(int fd, int res)
 
 static void sent(int fd, int res)
 {
-    if (link_recv)
-        return;
-    if (res == (int)connections[fd].len)
+    /* Where a RECV was linked, only what failed says so. */
+    if (!link_recv && res == (int)connections[fd].len)
         receive(fd, true);
     else
         close(fd);
