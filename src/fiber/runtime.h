@@ -93,6 +93,8 @@ struct krait__worker {
     struct krait__node *all;
     int64_t idle_since, gap; /* when there was nothing to do any more (0: there
                               * is), and how long that lasts lately */
+    uint64_t asked_at;       /* counts.switches, when the engine was asked */
+    long asked_tick;         /* ... and the coarse clock's ns */
     int64_t turns;           /* of fibers between two such times, lately */
     uint64_t turns_before;   /* counts.switches, when the last one began */
     unsigned slice;          /* what `current` may still do without parking */

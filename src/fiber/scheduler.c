@@ -31,9 +31,12 @@
 /* Operations that a fiber may do in a row without parking. */
 enum { SLICE = 64 };
 
+/* Turns of fibers between two questions to the engine, at most. */
+enum { UNASKED = 8 };
+
 /* Operations that are ended in one turn of the loop: without a bound, cold
  * connections wait for hot ones. */
-enum { BUDGET = 64 };
+enum { BUDGET = 256 };
 
 /* Of a fiber's frames, so much is fetched before its turn: a parked receive's,
  * with a margin. */
@@ -397,6 +400,26 @@ static int64_t when_cold(const struct krait__worker *w)
     return w->stacks.count > 0 ? krait__now() + COLD : KRAIT__NEVER;
 }
 
+/* To ask costs a system call: more than the turns of a fiber or two. While
+ * fibers are ready it can wait, for a few turns that were short. The clock that
+ * tells is one that ticks each few milliseconds, and costs next to nothing. */
+static bool need_not_ask(struct krait__worker *w)
+{
+    uint64_t switches =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+    struct timespec tick;
+
+    if (!w->ready || w->engine->queued || switches - w->asked_at >= UNASKED)
+        goto ask;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+    if (tick.tv_nsec == w->asked_tick)
+        return true;
+    w->asked_tick = tick.tv_nsec;
+ask:
+    w->asked_at = switches;
+    return false;
+}
+
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
@@ -404,6 +427,8 @@ static void ask_engine(struct krait__worker *w)
     int64_t until = KRAIT__AT_ONCE, cold = KRAIT__NEVER;
     int rc;
 
+    if (need_not_ask(w))
+        return;
     if (!w->ready && !looks_around(w)) {
         atomic_store(&w->asleep, true);
         if (!something_came(w)) {
