@@ -40,7 +40,8 @@ help:
 	@echo 'make bench           speed, beside others; writes docs/benchmarks.md'
 	@echo 'make bench-quick     a part of it, in two minutes'
 	@echo 'make bench-profile   where the time of a request goes'
-	@echo '  BENCH_FLAGS=...      more for bench/run or bench/profile'
+	@echo 'make bench-micro     a switch, a fiber, a timer, a call: ns each'
+	@echo '  BENCH_FLAGS=...      more for any of these'
 	@echo 'make bench-million   a million connections at once: 17 GiB, 2 minutes'
 	@echo '  CONNECTIONS=...      so many'
 	@echo 'make check           layers, raw calls, format, static analysis'
@@ -147,6 +148,11 @@ bench-quick: bench-programs
 bench-profile: bench-programs | deps-profile
 	@$(call measure,bench/profile --write)
 
+bench-micro: build/Makefile | deps-build
+	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build,bench_micro)
+	@$(call measure,build/bench/micro --pin)
+
 bench-million: build/Makefile | deps-build
 	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
 	@+$(call build,build,bench_million)
@@ -190,6 +196,6 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture differential fuzz coverage \
-	bench-programs bench bench-quick bench-profile bench-million \
+	bench-programs bench bench-quick bench-profile bench-micro bench-million \
 	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

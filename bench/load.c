@@ -41,7 +41,7 @@
 #define SECOND 1000000000ULL
 
 /* After its end a slice waits so long for answers. */
-#define PATIENCE (10 * SECOND)
+#define PATIENCE (5 * SECOND)
 /* The server is at rest when it has used no CPU for so long; but no more is
  * waited for than ... */
 #define REST_NS      500000

@@ -83,7 +83,6 @@ struct connection {
     bool busy;       /* it is in flight */
     bool wrong;      /* ... and its answer is wrong already */
     bool lost;       /* no further use */
-    int error;       /* connect: what went wrong first */
     size_t got;      /* bytes of the answer, so far */
     uint64_t since;  /* when it was sent */
     const unsigned char *expected;

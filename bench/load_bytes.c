@@ -49,7 +49,8 @@ bool bytes_check(struct load *load, const unsigned char *got,
     while (got[i] == expected[i])
         i++;
     mistake(load,
-            "connection %u, request %u, byte %zu of %ld: 0x%02x for 0x%02x",
+            "connection %u, request %u, byte %zu of %ld: 0x%02x instead of "
+            "0x%02x",
             index, number, at + i, load->size, got[i], expected[i]);
     return false;
 }

@@ -75,10 +75,9 @@ static void request(struct load *load, unsigned index)
     c->since = load->now;
     c->number++;
     c->expected = bytes_of(index, c->number);
-    c->error = 0;
     c->fd = client_socket(address++);
     if (c->fd < 0) {
-        mistake(load, "loop %u, connection %u: socket: %s", index, c->number,
+        mistake(load, "connection %u, request %u: socket: %s", index, c->number,
                 strerror(errno));
         return;
     }
@@ -114,7 +113,7 @@ static void finish(struct load *load, unsigned index, int res)
     bool ok = false;
 
     if (got < (size_t)load->size)
-        mistake(load, "loop %u, connection %u, byte %zu of %ld: %s", index,
+        mistake(load, "connection %u, request %u, byte %zu of %ld: %s", index,
                 c->number, got, load->size,
                 res < 0 ? strerror(-res) : "closed");
     else
@@ -130,18 +129,15 @@ static void finish(struct load *load, unsigned index, int res)
         request(load, index);
 }
 
+/* Each chain ends with one completion: its last, or that of what failed, which
+ * silences those behind it (since Linux 5.17). */
 static void complete(struct load *load, unsigned index, unsigned what,
                      const struct io_uring_cqe *cqe)
 {
-    struct connection *c = &load->connection[index];
-
-    if (what == RECV) {
-        if (c->busy)
-            finish(load, index, c->error ? c->error : cqe->res);
-    } else if (!c->error) {
-        /* The rest of the chain is cancelled, and finishes it. */
-        c->error = cqe->res < 0 ? cqe->res : -EPIPE;
-    }
+    if (what == RECV || cqe->res < 0)
+        finish(load, index, cqe->res);
+    else
+        finish(load, index, -EPIPE); /* a send that was cut short */
 }
 
 static void abandon(struct load *load)
@@ -150,7 +146,7 @@ static void abandon(struct load *load)
         struct connection *c = &load->connection[i];
 
         if (c->busy) {
-            mistake(load, "loop %u, connection %u: silence", i, c->number);
+            mistake(load, "connection %u, request %u: silence", i, c->number);
             shutdown(c->fd, SHUT_RDWR);
         }
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The echo server with asyncio: a Protocol for each connection."""
+"""The echo server with asyncio: a BufferedProtocol for each connection."""
 
 import asyncio
 import signal
@@ -8,9 +8,9 @@ import signal
 from echo_support import BACKLOG, announce, listen, options, spend
 
 
-class Echo(asyncio.BufferedProtocol):
-    """Receives into a buffer of its own. While the transport holds much that
-    the peer doesn't take, nothing is received."""
+class Echo(asyncio.BaseProtocol):
+    """While the transport holds much that the peer doesn't take, nothing is
+    received."""
 
     chosen = None       # the command line
 
@@ -19,6 +19,20 @@ class Echo(asyncio.BufferedProtocol):
         self.write = transport.write
         self.work = self.chosen.work
         self.sink = self.chosen.sink
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+
+class BufferedEcho(Echo, asyncio.BufferedProtocol):
+    """Receives into a buffer of its own. A Protocol is given new bytes, for
+    which asyncio allocates 256 KiB each time."""
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
         self.buffer = memoryview(bytearray(self.chosen.buffer))
 
     def get_buffer(self, _hint):
@@ -32,27 +46,21 @@ class Echo(asyncio.BufferedProtocol):
         # A copy, since the transport may keep what it is given.
         self.write(bytes(self.buffer[:n]))
 
-    def pause_writing(self):
-        self.transport.pause_reading()
 
-    def resume_writing(self):
-        self.transport.resume_reading()
-
-
-async def serve():
+async def serve(protocol):
     loop = asyncio.get_running_loop()
     listener = listen(Echo.chosen.port)
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    await loop.create_server(Echo, sock=listener, backlog=BACKLOG)
+    await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
     announce(listener)
     await ended.wait()
 
 
-def main(run=asyncio.run):
+def main(protocol):
     Echo.chosen = options()
-    run(serve())
+    asyncio.run(serve(protocol))
 
 
 if __name__ == '__main__':
-    main()
+    main(BufferedEcho)

@@ -14,19 +14,31 @@ from echo_support import announce, listen, options, spend
 
 def handler(chosen):
     work, sink, size = chosen.work, chosen.sink, chosen.buffer
+    hub = gevent.get_hub()
 
     def serve(connection, _address):
         buffer = memoryview(bytearray(size))
-        receive, send = connection.recv_into, connection.sendall
+        receive, send = connection.recv_into, connection.send
+        # It waits before it receives: the other way round, each receive would
+        # fail first, as it does in gevent's own recv.
+        wait, arrival = hub.wait, hub.loop.io(connection.fileno(), 1)
         try:
-            while n := receive(buffer):
+            while True:
+                wait(arrival)
+                n = receive(buffer)
+                if n == 0:
+                    return
                 if sink:
                     continue
                 if work:
                     spend(work)
-                send(buffer[:n])
+                sent = send(buffer[:n])
+                if sent < n:
+                    connection.sendall(buffer[sent:n])
         except OSError:
             pass
+        finally:
+            arrival.close()
     return serve
 
 

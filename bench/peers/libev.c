@@ -51,7 +51,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 
     (void)events;
     if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
+        if (errno != EAGAIN)
             drop(loop, c);
         return;
     }
@@ -83,7 +83,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
     (void)events;
     if (n <= 0) {
-        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        if (n == 0 || errno != EAGAIN)
             drop(loop, c);
         return;
     }
@@ -93,7 +93,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
     sent = send(io->fd, buffer, (size_t)n, MSG_NOSIGNAL);
     if (sent == n)
         return;
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+    if (sent < 0 && errno != EAGAIN) {
         drop(loop, c);
         return;
     }

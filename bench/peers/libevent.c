@@ -21,6 +21,13 @@
 
 #include "bench_server.h"
 
+/* Edge-triggered. The end of the stream is told apart, since it may come together
+ * with bytes, and then has no edge of its own. */
+#define RECEIVABLE (EV_READ | EV_CLOSED | EV_ET | EV_PERSIST)
+
+/* So often a connection is received from before the others have a turn. */
+#define RECEIVES_MOST 16
+
 struct connection {
     struct event event;
     char *left; /* what is still to be sent, or NULL */
@@ -43,12 +50,12 @@ static void drop(struct connection *c)
 }
 
 /* What the event waits for from now on. */
-static void wait_for(struct connection *c, int events, event_callback_fn then)
+static void wait_for(struct connection *c, short events, event_callback_fn then)
 {
     int fd = event_get_fd(&c->event);
 
     event_del(&c->event);
-    event_assign(&c->event, base, fd, (short)(events | EV_PERSIST), then, c);
+    event_assign(&c->event, base, fd, events, then, c);
     event_add(&c->event, NULL);
 }
 
@@ -61,7 +68,7 @@ static void on_writable(int fd, short events, void *arg)
 
     (void)events;
     if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
+        if (errno != EAGAIN)
             drop(c);
         return;
     }
@@ -70,7 +77,7 @@ static void on_writable(int fd, short events, void *arg)
         return;
     free(c->left);
     c->left = NULL;
-    wait_for(c, EV_READ, on_readable);
+    wait_for(c, RECEIVABLE, on_readable);
 }
 
 static void send_later(struct connection *c, const char *data, size_t len)
@@ -82,33 +89,49 @@ static void send_later(struct connection *c, const char *data, size_t len)
     memcpy(c->left, data, len);
     c->len = len;
     c->sent = 0;
-    wait_for(c, EV_WRITE, on_writable);
+    wait_for(c, EV_WRITE | EV_PERSIST, on_writable);
 }
 
-static void on_readable(int fd, short events, void *arg)
+/* One receive, and its answer. Whether there is to be another: there may be more
+ * after a full buffer, and where the end has come it is still to be received. */
+static bool answer(struct connection *c, int fd, bool ended)
 {
-    struct connection *c = arg;
     ssize_t n = recv(fd, buffer, (size_t)options.buffer, 0), sent;
 
-    (void)events;
     if (n <= 0) {
-        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        if (n == 0 || errno != EAGAIN)
             drop(c);
-        return;
+        return false;
     }
     if (options.sink)
-        return;
+        return ended || n == options.buffer;
     server_work(options.work);
     sent = send(fd, buffer, (size_t)n, MSG_NOSIGNAL);
     if (sent == n)
-        return;
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        return ended || n == options.buffer;
+    if (sent < 0 && errno != EAGAIN) {
         drop(c);
-        return;
+        return false;
     }
     if (sent < 0)
         sent = 0;
     send_later(c, buffer + sent, (size_t)(n - sent));
+    return false;
+}
+
+/* Such an event comes once for what has come, so that all of it is received; but
+ * a connection that has much is put at the end of the queue between. */
+static void on_readable(int fd, short events, void *arg)
+{
+    struct connection *c = arg;
+    int left = RECEIVES_MOST;
+
+    while (answer(c, fd, events & EV_CLOSED)) {
+        if (--left == 0) {
+            event_active(&c->event, events, 0);
+            return;
+        }
+    }
 }
 
 static void start(int fd)
@@ -119,7 +142,7 @@ static void start(int fd)
         close(fd);
         return;
     }
-    event_assign(&c->event, base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    event_assign(&c->event, base, fd, RECEIVABLE, on_readable, c);
     event_add(&c->event, NULL);
 }
 
@@ -136,8 +159,6 @@ static void on_sent(struct bufferevent *b, void *ended)
         bufferevent_enable(b, EV_READ);
 }
 
-static void on_event(struct bufferevent *b, short events, void *unused);
-
 static void on_received(struct bufferevent *b, void *unused)
 {
     struct evbuffer *in = bufferevent_get_input(b);
@@ -148,6 +169,10 @@ static void on_received(struct bufferevent *b, void *unused)
         return;
     }
     server_work(options.work);
+    if (evbuffer_get_length(bufferevent_get_output(b)) == 0)
+        evbuffer_write(in, bufferevent_getfd(b));
+    if (evbuffer_get_length(in) == 0)
+        return;
     bufferevent_write_buffer(b, in);
     if (evbuffer_get_length(bufferevent_get_output(b)) > KEPT_MOST)
         bufferevent_disable(b, EV_READ);

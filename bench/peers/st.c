@@ -23,13 +23,21 @@ struct connection {
 
 static struct server_options options;
 
+/* A receive that didn't fill the buffer is likely to have emptied the socket. */
+static bool wait_for(struct connection *c, ssize_t last)
+{
+    return last == options.buffer ||
+           st_netfd_poll(c->socket, POLLIN, ST_UTIME_NO_TIMEOUT) == 0;
+}
+
 static void *serve(void *arg)
 {
     struct connection *c = arg;
     size_t size = (size_t)options.buffer;
-    ssize_t n;
+    ssize_t n = 0;
 
-    while ((n = st_read(c->socket, c->buffer, size, ST_UTIME_NO_TIMEOUT)) > 0) {
+    while (wait_for(c, n) &&
+           (n = st_read(c->socket, c->buffer, size, ST_UTIME_NO_TIMEOUT)) > 0) {
         if (options.sink)
             continue;
         server_work(options.work);
@@ -54,23 +62,13 @@ static void start(st_netfd_t socket)
     st_netfd_close(socket);
 }
 
-/* A library that was built without epoll takes its name and has none. */
-static void choose_epoll(void)
-{
-    st_set_eventsys(ST_EVENTSYS_ALT);
-    if (!st_get_eventsys_name()) {
-        fputs("peer_st: libst has no epoll; it will be poll\n", stderr);
-        st_set_eventsys(ST_EVENTSYS_POLL);
-    }
-}
-
 int main(int argc, char **argv)
 {
     st_netfd_t listener, socket;
 
     options = server_parse(argc, argv, NULL);
     signal(SIGPIPE, SIG_IGN); /* the library writes by write */
-    choose_epoll();
+    st_set_eventsys(ST_EVENTSYS_POLL);
     if (st_init() < 0)
         return 1;
     listener = st_netfd_open_socket(server_listen(&options, SOCK_NONBLOCK));

@@ -27,7 +27,7 @@
 #define BUFFER_GROUP  0
 #define NO_BUFFER     (-1)
 
-enum what { ACCEPT, RECV, SEND };
+enum what { ACCEPT, RECV, SEND, CLOSE };
 
 struct connection {
     char *buffer;          /* one-shot: its own */
@@ -39,6 +39,8 @@ struct connection {
 
 static struct server_options options;
 static long multishot, link_recv, poll_first, direct_send, budget = 64;
+static long files, coop, ring_close;
+static unsigned char file_flag;
 
 static struct io_uring ring;
 static struct connection *connections; /* by fd */
@@ -76,8 +78,28 @@ static struct io_uring_sqe *next_sqe(enum what what, int fd)
 
 static void accept_all(int listener)
 {
-    io_uring_prep_multishot_accept(next_sqe(ACCEPT, listener), listener, NULL,
-                                   NULL, SOCK_CLOEXEC);
+    if (files)
+        io_uring_prep_multishot_accept_direct(next_sqe(ACCEPT, listener),
+                                              listener, NULL, NULL, 0);
+    else
+        io_uring_prep_multishot_accept(next_sqe(ACCEPT, listener), listener,
+                                       NULL, NULL, SOCK_CLOEXEC);
+}
+
+static void end(int fd)
+{
+    struct io_uring_sqe *sqe;
+
+    if (!files && !ring_close) {
+        close(fd);
+        return;
+    }
+    sqe = next_sqe(CLOSE, fd);
+    if (files)
+        io_uring_prep_close_direct(sqe, (unsigned)fd);
+    else
+        io_uring_prep_close(sqe, fd);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
 /* --- one-shot -------------------------------------------------------------- */
@@ -88,6 +110,7 @@ static void receive(int fd, bool empty)
 
     io_uring_prep_recv(sqe, fd, connections[fd].buffer, (size_t)options.buffer,
                        0);
+    sqe->flags |= file_flag;
     if (empty && poll_first)
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
@@ -104,6 +127,7 @@ static void send_back(int fd, size_t len)
     }
     sqe = next_sqe(SEND, fd);
     io_uring_prep_send(sqe, fd, c->buffer, len, MSG_NOSIGNAL | MSG_WAITALL);
+    sqe->flags |= file_flag;
     c->len = len;
     if (link_recv) {
         sqe->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
@@ -114,7 +138,7 @@ static void send_back(int fd, size_t len)
 static void received(int fd, int res)
 {
     if (res <= 0) {
-        close(fd);
+        end(fd);
         return;
     }
     if (options.sink) {
@@ -127,12 +151,11 @@ static void received(int fd, int res)
 
 static void sent(int fd, int res)
 {
-    if (link_recv)
-        return;
-    if (res == (int)connections[fd].len)
+    /* Where a RECV was linked, only what failed says so. */
+    if (!link_recv && res == (int)connections[fd].len)
         receive(fd, true);
     else
-        close(fd);
+        end(fd);
 }
 
 /* --- multishot ------------------------------------------------------------- */
@@ -142,7 +165,7 @@ static void receive_all(int fd)
     struct io_uring_sqe *sqe = next_sqe(RECV, fd);
 
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->flags |= IOSQE_BUFFER_SELECT | file_flag;
     sqe->buf_group = BUFFER_GROUP;
     connections[fd].receiving = true;
 }
@@ -166,8 +189,11 @@ static void send_first(int fd)
 {
     const int id = connections[fd].first;
 
-    io_uring_prep_send(next_sqe(SEND, fd), fd, provided_buffer(id),
-                       provided_of[id].len, MSG_NOSIGNAL | MSG_WAITALL);
+    struct io_uring_sqe *sqe = next_sqe(SEND, fd);
+
+    io_uring_prep_send(sqe, fd, provided_buffer(id), provided_of[id].len,
+                       MSG_NOSIGNAL | MSG_WAITALL);
+    sqe->flags |= file_flag;
 }
 
 /* Closes it, if nothing is under way any more. */
@@ -176,7 +202,7 @@ static void perhaps_close(int fd)
     const struct connection *c = &connections[fd];
 
     if (c->ended && !c->receiving && c->first == NO_BUFFER)
-        close(fd);
+        end(fd);
 }
 
 static void received_one(int fd, int res, unsigned flags)
@@ -278,7 +304,7 @@ static void accepted(int listener, int fd, unsigned flags)
     if (c->buffer)
         receive(fd, false);
     else
-        close(fd);
+        end(fd);
 }
 
 static void complete(const struct io_uring_cqe *cqe)
@@ -301,6 +327,8 @@ static void complete(const struct io_uring_cqe *cqe)
         else
             sent(fd, cqe->res);
         break;
+    case CLOSE:
+        break;
     }
 }
 
@@ -311,11 +339,23 @@ static void start(void)
                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         .cq_entries = CQ_ENTRIES,
     };
-    int rc = io_uring_queue_init_params(SQ_ENTRIES, &ring, &params);
+    int rc;
+
+    if (coop)
+        params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+                       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+    rc = io_uring_queue_init_params(SQ_ENTRIES, &ring, &params);
 
     if (rc < 0)
         fail("io_uring_setup", -rc);
     io_uring_register_ring_fd(&ring);
+    if (files) {
+        rc = io_uring_register_files_sparse(&ring,
+                                            (unsigned)sysconf(_SC_OPEN_MAX));
+        if (rc < 0)
+            fail("files", -rc);
+        file_flag = IOSQE_FIXED_FILE;
+    }
     connections = calloc((size_t)sysconf(_SC_OPEN_MAX), sizeof *connections);
     if (!connections || (multishot && !provide_buffers()))
         fail("buffers", ENOMEM);
@@ -329,6 +369,9 @@ int main(int argc, char **argv)
         {"poll-first", &poll_first, false},
         {"direct-send", &direct_send, false},
         {"budget", &budget, true},
+        {"files", &files, false},
+        {"coop", &coop, false},
+        {"ring-close", &ring_close, false},
         {0},
     };
     struct io_uring_cqe *cqe;

@@ -9,7 +9,7 @@
 _Thread_local struct krait__flow krait__flow_own;
 _Thread_local struct krait__flow *krait__flow_current;
 
-void krait__flow_end(struct krait__flow *flow)
+void krait__flow_free_line(struct krait__flow *flow)
 {
     free(flow->line);
     flow->line = NULL;

@@ -47,8 +47,14 @@ static inline void krait__flow_enter(struct krait__flow *flow)
     krait__flow_current = flow;
 }
 
-/* Frees what a flow that has ended kept. */
-void krait__flow_end(struct krait__flow *flow);
+/* Frees what a flow that has ended kept: a line, which few ever have. */
+void krait__flow_free_line(struct krait__flow *flow);
+
+static inline void krait__flow_end(struct krait__flow *flow)
+{
+    if (flow->line)
+        krait__flow_free_line(flow);
+}
 
 /* When the caller's scopes end: the earliest; KRAIT__NEVER where there is
  * none. */

@@ -254,6 +254,7 @@ enum { KRAIT__DONE = 1 };
  * in one system call. */
 struct krait__engine {
     const char *name; /* "epoll", "io_uring" */
+    bool queued;      /* the kernel hears of something with the next wait() */
 
     /* Tries, or begins, and in the end has the result that a system call has
      * which may wait. Every engine takes POLL of any fd, with poll(2)'s

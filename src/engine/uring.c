@@ -61,7 +61,7 @@ struct krait__engine *krait__uring_new(int *code)
 #define CQ_SIZE 4096
 
 /* Completions taken out of the ring at a time, at most. */
-#define BATCH   64
+#define BATCH   256
 
 /* What stands for the address of an operation where there is none. */
 enum { NOBODY = 0, WAKE = 1, WATCH = 2 };
@@ -165,6 +165,7 @@ static void push(struct uring_engine *e, struct krait__op *op)
 {
     struct io_uring_sqe *sqe = room(e);
 
+    e->engine.queued = true;
     if (sqe) {
         fill(e, sqe, op);
         return;
@@ -358,6 +359,8 @@ static int tell(struct uring_engine *e, unsigned budget)
         };
     io_uring_cq_advance(&e->ring, n);
     for (unsigned i = 0; i < n; i++)
+        __builtin_prefetch((void *)(uintptr_t)got[i].user_data, 1);
+    for (unsigned i = 0; i < n; i++)
         told += take(e, &got[i]);
     return told;
 }
@@ -442,6 +445,7 @@ static int uring_wait(struct krait__engine *engine, int64_t until,
     unsigned told = 0;
     int code;
 
+    e->engine.queued = e->put_off;
     arm(e, e->wake_fd, WAKE, &e->armed);
     arm(e, e->watch.set, WATCH, &e->watched);
     push_put_off(e);

@@ -27,7 +27,7 @@
 #include "engine/engine.h"
 
 /* Events fetched by one system call, at most. */
-enum { KRAIT__WATCH_BATCH = 64 };
+enum { KRAIT__WATCH_BATCH = 256 };
 
 struct krait__watch_slot;
 

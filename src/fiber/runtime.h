@@ -35,8 +35,7 @@
 enum { KRAIT__NAME_WORDS = (KRAIT_FIBER_NAME_MAX + 1) / 8 };
 
 struct krait_fiber {
-    /* What each turn needs lies together. */
-    struct krait__context context;
+    /* What each turn needs lies together, up to the context's first word. */
     struct krait__worker *worker;
     struct krait_fiber *next; /* on the ready queue */
     bool woken;        /* since it last parked: the next park returns at once */
@@ -48,6 +47,7 @@ struct krait_fiber {
     atomic_bool cancelled;
     struct krait__timer timer;
     struct krait__flow flow;
+    struct krait__context context;
 
     struct krait__node all_node; /* of its worker's fibers */
     struct krait__parker parker;
@@ -93,6 +93,8 @@ struct krait__worker {
     struct krait__node *all;
     int64_t idle_since, gap; /* when there was nothing to do any more (0: there
                               * is), and how long that lasts lately */
+    uint64_t asked_at;       /* counts.switches, when the engine was asked */
+    long asked_tick;         /* ... and the coarse clock's ns */
     int64_t turns;           /* of fibers between two such times, lately */
     uint64_t turns_before;   /* counts.switches, when the last one began */
     unsigned slice;          /* what `current` may still do without parking */

@@ -31,13 +31,16 @@
 /* Operations that a fiber may do in a row without parking. */
 enum { SLICE = 64 };
 
+/* Turns of fibers between two questions to the engine, at most. */
+enum { UNASKED = 8 };
+
 /* Operations that are ended in one turn of the loop: without a bound, cold
  * connections wait for hot ones. */
-enum { BUDGET = 64 };
+enum { BUDGET = 256 };
 
 /* Of a fiber's frames, so much is fetched before its turn: a parked receive's,
  * with a margin. */
-enum { LINE = 64, AHEAD = 10 * LINE };
+enum { LINE = 64, AHEAD = 8 * LINE };
 
 /* How long a worker is idle before its free stacks count as cold. */
 #define COLD KRAIT__NS_PER_SEC
@@ -290,7 +293,7 @@ static void run_ready(struct krait__worker *w)
 
 /* Back to the loop. errno is the fiber's: the library's own calls on other
  * stacks must not change it. */
-static void leave(struct krait__worker *w, struct krait_fiber *f)
+static inline void leave(struct krait__worker *w, struct krait_fiber *f)
 {
     int saved = errno;
 
@@ -397,6 +400,26 @@ static int64_t when_cold(const struct krait__worker *w)
     return w->stacks.count > 0 ? krait__now() + COLD : KRAIT__NEVER;
 }
 
+/* To ask costs a system call: more than the turns of a fiber or two. While
+ * fibers are ready it can wait, for a few turns that were short. The clock that
+ * tells is one that ticks each few milliseconds, and costs next to nothing. */
+static bool need_not_ask(struct krait__worker *w)
+{
+    uint64_t switches =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+    struct timespec tick;
+
+    if (!w->ready || w->engine->queued || switches - w->asked_at >= UNASKED)
+        goto ask;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+    if (tick.tv_nsec == w->asked_tick)
+        return true;
+    w->asked_tick = tick.tv_nsec;
+ask:
+    w->asked_at = switches;
+    return false;
+}
+
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
@@ -404,6 +427,8 @@ static void ask_engine(struct krait__worker *w)
     int64_t until = KRAIT__AT_ONCE, cold = KRAIT__NEVER;
     int rc;
 
+    if (need_not_ask(w))
+        return;
     if (!w->ready && !looks_around(w)) {
         atomic_store(&w->asleep, true);
         if (!something_came(w)) {
@@ -458,9 +483,14 @@ static int why_woken(struct krait_fiber *f, int64_t until)
                                                           : 0;
 }
 
+/* A parked fiber keeps the frames that it is in, and among a thousand of them
+ * each line is a cache miss: what every wait goes through has no frame of its
+ * own. */
+#define INTO __attribute__((always_inline)) inline
+
 /* Switched away from until woken. */
-static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
-                      enum krait_wait what)
+INTO static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
+                           enum krait_wait what)
 {
     _Atomic uint64_t *waiting = &w->counts.waiting_for[what];
 
@@ -472,8 +502,8 @@ static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
     atomic_store_explicit(&f->waits, KRAIT_WAIT_NONE, memory_order_relaxed);
 }
 
-static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
-                      enum krait_wait what, int64_t until)
+INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
+                           enum krait_wait what, int64_t until)
 {
     int rc;
 

@@ -22,12 +22,12 @@
 #include "io/perform.h"
 
 struct krait_sock {
-    struct krait__handle h; /* first: the handle is the socket */
-    int proto;
+    struct krait__handle h;  /* first: the handle is the socket */
     _Atomic int64_t timeout; /* ns; KRAIT__NEVER, 0 */
-    atomic_uint users;       /* the owner and the FILEs */
-    atomic_bool detached;    /* the fd is somebody else's now */
-    bool has_peer;           /* with peer: under h.lock */
+    int proto;
+    atomic_uint users;    /* the owner and the FILEs */
+    atomic_bool detached; /* the fd is somebody else's now */
+    bool has_peer;        /* with peer: under h.lock */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
