@@ -289,8 +289,11 @@ totals: 4137
         self.assertEqual(
             [sampling.part_of(stack, tree, "krait_echo")
              for stack in sampling.stacks(said.splitlines())],
-            ["kernel: TCP, IP, loopback", "Krait: scheduler", parts.LIBC,
+            ["kernel: TCP, sending", "Krait: scheduler", parts.LIBC,
              parts.KERNEL])
+        self.assertEqual(parts.of_kernel(
+            ["tcp_v4_rcv", "handle_softirqs", "tcp_sendmsg", "do_syscall_64"]),
+            "kernel: TCP, delivery")
 
 
 class Driver(unittest.TestCase):

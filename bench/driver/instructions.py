@@ -56,7 +56,7 @@ def _run(server, programs, row, seconds, core_of, part_of_file):
             done = contender.run(seconds)['requests'] if seconds else 0
         finally:
             contender.end()
-        if not os.path.exists(out):
+        if not os.path.exists(out) or not os.path.getsize(out):
             raise Failed('callgrind has written nothing')
         with open(out, encoding='utf-8', errors='replace') as file:
             return self_cost(file, part_of_file), done
@@ -66,6 +66,8 @@ def count(server, programs, row, cores, part_of_file):
     """{part: instructions for each request}"""
     if not shutil.which('valgrind'):
         raise Failed('there is no valgrind here')
+    if 'uring' in server.traits:
+        raise Failed('Valgrind blocks signals in io_uring_enter(2)')
     core_of = cores or (None, None)
     idle, _ = _run(server, programs, row, 0, core_of, part_of_file)
     busy, requests = _run(server, programs, row, SLICE, core_of,

@@ -115,13 +115,20 @@ def small_terminal(things, targets_only=False):
     yield from _target_lines(small.NAME, list(small.targets(things)))
 
 
+def _rounds(measured):
+    """How the row went, in words."""
+    disturbed = measured.disturbed()
+    return (f'{measured.rounds()} rounds'
+            + ('' if measured.complete else ', interrupted')
+            + f'; {percent(disturbed)} of the slices were disturbed'
+            + (', so distrust the numbers' if disturbed > 0.5 else ''))
+
+
 def terminal(measured, base_name=None):
     row = measured.row
     base = base_of(measured, base_name)
     yield f'{row.name}: {row.title}'
-    yield (f'{measured.rounds()} rounds'
-           + ('' if measured.complete else ', interrupted')
-           + f'; {percent(measured.disturbed())} of the slices were disturbed'
+    yield (_rounds(measured)
            + (f'; ratios to {base.name}' if base and not row.idle else ''))
     yield ''
     yield from _pad([header(row),
@@ -151,8 +158,7 @@ def page_row(measured):
     base = base_of(measured)
     yield f'### {row.title}'
     yield ''
-    yield (f'`bench/run --row {row.name}`; {measured.rounds()} rounds, '
-           f'{percent(measured.disturbed())} of the slices were disturbed'
+    yield (f'`bench/run --row {row.name}`; {_rounds(measured)}'
            + (f'; ratios to `{base.name}`.' if base and not row.idle else '.'))
     yield ''
     yield from _markdown([

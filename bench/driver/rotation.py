@@ -44,6 +44,10 @@ class Settings:
     def of(self, row):
         return self.seconds or row.slice, self.rounds or row.rounds
 
+    def clock(self):
+        """Seconds, of which those that others have used don't count."""
+        return time.monotonic() - (self.lock.waited if self.lock else 0)
+
     def quiet(self):
         """To be called before anything is measured: nobody else measures
         until the next call."""
@@ -57,6 +61,7 @@ class Lock:
     def __init__(self, path):
         self.file = open(path, 'a', encoding='ascii')
         self.until = None       # when others get their turn
+        self.waited = 0.0       # s, for others in all
 
     def renew(self):
         if self.until and time.monotonic() < self.until:
@@ -64,7 +69,9 @@ class Lock:
         if self.until:
             fcntl.flock(self.file, fcntl.LOCK_UN)
             time.sleep(GIVE_WAY)
+        began = time.monotonic()
         fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.waited += time.monotonic() - began
         self.until = time.monotonic() + TURN
 
 
@@ -130,7 +137,7 @@ class _Rotation:
 
     def run(self):
         everybody = list(self.up)
-        began = time.monotonic()
+        began = self.settings.clock()
         try:
             self._each('starting', lambda one: one.start(
                 self.settings.programs, self.row, self.settings.server_core))
@@ -169,7 +176,7 @@ class _Rotation:
             if turn >= rounds and self.measured.calm_slices() >= rounds:
                 break
             self._round(turn, rounds, seconds)
-            if not self.up or budget and time.monotonic() - began > budget:
+            if not self.up or budget and self.settings.clock() - began > budget:
                 break
 
     def _round(self, turn, rounds, seconds):
