@@ -42,6 +42,7 @@ help:
 	@echo 'make bench-profile   where the time of a request goes'
 	@echo 'make bench-micro     a switch, a fiber, a timer, a call: ns each'
 	@echo '  BENCH_FLAGS=...      more for any of these'
+	@echo 'make test-bench      that the benchmark measures what it says'
 	@echo 'make bench-million   a million connections at once: 17 GiB, 2 minutes'
 	@echo '  CONNECTIONS=...      so many'
 	@echo 'make check           layers, raw calls, format, static analysis'
@@ -135,6 +136,13 @@ bench-programs: build/Makefile | deps-build deps-bench
 	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
 	@+$(call build,build,bench_programs)
 
+# That the benchmark measures what it says, not how fast anything is.
+# Of what others use, what is there: nothing is installed for it.
+test-bench: build/Makefile | deps-build deps-test
+	@cmake -DBUILD_TESTING=ON -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build)
+	@$(call ctest,build,-R bench)
+
 # A run that is interrupted shows what it has, and is no error of make's.
 measure = trap : INT; $(1) $(BENCH_FLAGS) || \
 	{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
@@ -196,6 +204,6 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture differential fuzz coverage \
-	bench-programs bench bench-quick bench-profile bench-micro bench-million \
+	bench-programs test-bench bench bench-quick bench-profile bench-micro bench-million \
 	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)
