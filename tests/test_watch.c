@@ -198,6 +198,65 @@ static void test_a_child_may_take_what_woke_us(void **state)
     assert_works(run_fibers(state, share_with_a_child, NULL));
 }
 
+/* --- in time ------------------------------------------------------------ */
+
+static int yield_until(void *over)
+{
+    while (!atomic_load((atomic_bool *)over))
+        krait_yield();
+    return 0;
+}
+
+/* The engine is asked seldom while another fiber is always ready; all the same
+ * what is there is received, however short the time. */
+static int receive_in_no_time(void *unused)
+{
+    static atomic_bool over;
+    krait_fiber *f;
+    struct ends e;
+
+    (void)unused;
+    atomic_store(&over, false);
+    f = krait_spawn(yield_until, &over, NULL);
+    if (!connect_ends(&e) || !has_waited(&e))
+        return 0;
+    krait_settimeout(e.here, 1e-9);
+    for (int i = 0; i < 1000; i++) {
+        see(send(e.there_fd, "late", 4, MSG_NOSIGNAL) == 4);
+        see(receives(e.here, "late"));
+    }
+    atomic_store(&over, true);
+    joined(f);
+    close_ends(&e);
+    return 0;
+}
+
+static void test_what_is_there_is_received_in_no_time(void **state)
+{
+    assert_works(run_fibers(state, receive_in_no_time, NULL));
+}
+
+/* Below the mark bytes give no edge, and a receive finds them all the same. */
+static int receive_below_the_mark(void *unused)
+{
+    struct ends e;
+
+    (void)unused;
+    if (!connect_ends(&e) || !has_waited(&e))
+        return 0;
+    see(krait_setsockopt(e.here, SOL_SOCKET, SO_RCVLOWAT, 100) == 0);
+    send(e.there_fd, "few", 3, MSG_NOSIGNAL);
+    see(wait_for(is_here, &e));
+    see(receives(e.here, "few"));
+    close_ends(&e);
+    return 0;
+}
+
+static void test_what_is_below_the_low_water_mark_is_received(void **state)
+{
+    assert_works(run_fibers(state, receive_below_the_mark, NULL));
+}
+
 /* --- the fd in other hands ------------------------------------------------ */
 
 static int adopt_again(void *unused)
@@ -357,6 +416,8 @@ int main(int argc, char **argv)
         {TEST(test_what_is_behind_an_urgent_mark_is_received), false},
         {TEST(test_plain_calls_may_read_a_part), false},
         {TEST(test_a_child_may_take_what_woke_us), false},
+        {TEST(test_what_is_there_is_received_in_no_time), false},
+        {TEST(test_what_is_below_the_low_water_mark_is_received), false},
         {TEST(test_an_fd_is_handed_back_and_adopted), false},
         {TEST(test_a_number_is_used_again), false},
         {TEST(test_every_byte_comes_and_then_the_end), false},

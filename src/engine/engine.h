@@ -53,6 +53,8 @@ struct krait__handle {
                       * the next call to report; 0: none */
     atomic_bool plain_tcp;       /* TCP, and nobody can have made more of it, or
                                   * taken its urgent byte: see watch.h */
+    atomic_bool low_water;       /* io's: SO_RCVLOWAT was set, which the kernel
+                                  * hands down to what is accepted */
     struct krait__lock lock;     /* of `waiters`, and its owner's */
     struct krait__node *waiters; /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */

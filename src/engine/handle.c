@@ -74,6 +74,7 @@ void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
     atomic_init(&h->lock.word, 0);
     atomic_init(&h->kept, 0);
     atomic_init(&h->plain_tcp, false);
+    atomic_init(&h->low_water, false);
     atomic_init(&h->visitors, 0);
     atomic_init(&h->generation, krait__generation());
     atomic_init(&h->state, KRAIT__ONE_REF);

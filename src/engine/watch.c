@@ -135,8 +135,15 @@ static void note_receive(struct krait__watch_slot *slot,
 {
     size_t n = op->res > 0 ? (size_t)op->res : MOST;
 
-    slot->quiet = n < MOST && n < op->len && !slot->careful &&
-                  atomic_load_explicit(&op->h->plain_tcp, memory_order_relaxed);
+    slot->quiet = n < MOST && n < op->len && !slot->careful;
+}
+
+/* Where a receive need not be tried. */
+static bool is_empty(const struct krait__watch_slot *slot,
+                     const struct krait__op *op)
+{
+    return slot->quiet &&
+           atomic_load_explicit(&op->h->plain_tcp, memory_order_relaxed);
 }
 
 int krait__watch_submit(struct krait__watch *w, struct krait__op *op)
@@ -145,7 +152,7 @@ int krait__watch_submit(struct krait__watch *w, struct krait__op *op)
     bool receives = op->kind == KRAIT__RECV;
     int code;
 
-    if (!slot || !receives || !slot->quiet) {
+    if (!slot || !receives || !is_empty(slot, op)) {
         do
             op->res = krait__attempt(op);
         while (op->res == -EINTR);

@@ -195,7 +195,8 @@ static bool looks_around(struct krait__worker *w)
 {
     int64_t now;
 
-    if (!w->runtime->spins)
+    /* Who never sleeps is told of no signal. */
+    if (!w->runtime->spins || krait__has_signal_hook())
         return false;
     now = krait__now();
     if (w->idle_since == 0)
@@ -427,8 +428,6 @@ static void ask_engine(struct krait__worker *w)
     int64_t until = KRAIT__AT_ONCE, cold = KRAIT__NEVER;
     int rc;
 
-    if (need_not_ask(w))
-        return;
     if (!w->ready && !looks_around(w)) {
         atomic_store(&w->asleep, true);
         if (!something_came(w)) {
@@ -456,6 +455,9 @@ void krait__worker_loop(struct krait__worker *w)
             wake_all(w, mark_cancelled);
         }
         run_ready(w);
+        if (need_not_ask(w))
+            continue;
+        /* Timers after that: what came in time is seen before its time-out. */
         ask_engine(w);
         run_timers(w);
     }

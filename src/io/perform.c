@@ -188,10 +188,15 @@ static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
     return res;
 }
 
-/* What an upper layer returns is its own (a record of TLS's, say). */
+/* What an upper layer returns is its own (a record of TLS's, say); and below a
+ * low-water mark there may be bytes of which no edge tells. */
 static ssize_t set_option(struct krait__op *op)
 {
-    if (op->arg[0] == IPPROTO_TCP && op->arg[1] == TCP_ULP)
+    bool low_water = op->arg[0] == SOL_SOCKET && op->arg[1] == SO_RCVLOWAT;
+
+    if (low_water)
+        atomic_store(&op->h->low_water, true);
+    if (low_water || (op->arg[0] == IPPROTO_TCP && op->arg[1] == TCP_ULP))
         atomic_store(&op->h->plain_tcp, false);
     return krait__attempt(op);
 }

@@ -83,6 +83,10 @@ krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline,
         return NULL;
     }
     conn->h.fd = *code;
+    if (atomic_load_explicit(&s->h.low_water, memory_order_relaxed)) {
+        atomic_init(&conn->h.low_water, true);
+        atomic_init(&conn->h.plain_tcp, false);
+    }
     *peer = krait_addr_from((struct sockaddr *)&sa, len);
     krait__sock_set_peer(conn, peer);
     return conn;
