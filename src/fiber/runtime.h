@@ -98,7 +98,8 @@ struct krait__worker {
     int64_t turns;           /* of fibers between two such times, lately */
     uint64_t turns_before;   /* counts.switches, when the last one began */
     unsigned slice;          /* what `current` may still do without parking */
-    bool told;               /* that the run-time is ending */
+    bool long_turn; /* a slice was used up since the engine was asked */
+    bool told;      /* that the run-time is ending */
     struct krait__counts counts;
 
     _Alignas(64) _Atomic(struct krait_fiber *) inbox; /* latest first */

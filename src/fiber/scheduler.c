@@ -332,10 +332,12 @@ void krait_yield(void)
 
 static void breathe(struct krait__worker *w)
 {
-    if (w->slice > 0)
+    if (w->slice > 0) {
         w->slice--;
-    else
-        krait_yield();
+        return;
+    }
+    w->long_turn = true;
+    krait_yield();
 }
 
 void krait__breathe(void)
@@ -410,13 +412,15 @@ static bool need_not_ask(struct krait__worker *w)
         atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
     struct timespec tick;
 
-    if (!w->ready || w->engine->queued || switches - w->asked_at >= UNASKED)
+    if (!w->ready || w->engine->queued || w->long_turn ||
+        switches - w->asked_at >= UNASKED)
         goto ask;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
     if (tick.tv_nsec == w->asked_tick)
         return true;
     w->asked_tick = tick.tv_nsec;
 ask:
+    w->long_turn = false;
     w->asked_at = switches;
     return false;
 }
