@@ -35,10 +35,10 @@ enum { ROUNDS = 41, MOST_ROUNDS = 1001, MOST_ROWS = 128 };
 /* An item in one place. */
 struct row {
     const struct micro_item *item;
-    enum micro_place place;
     struct row *yardstick, *more, *less;
-    bool wanted; /* for itself, or for another's sake */
     long times;
+    enum micro_place place;
+    bool wanted;               /* for itself, or for another's sake */
     bool measured;             /* false: can't be had here */
     double ns[MOST_ROUNDS];    /* by round */
     double ratio[MOST_ROUNDS]; /* to the yardstick of the same round */

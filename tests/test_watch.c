@@ -308,7 +308,7 @@ static int receive_at_random(void *arg)
     struct stream *s = arg;
     unsigned char block[2000];
     unsigned seed = s->seed * 31;
-    size_t at = 0;
+    size_t at = 0, wrong = 0;
     ssize_t n;
 
     for (;;) {
@@ -320,10 +320,9 @@ static int receive_at_random(void *arg)
         if (n <= 0)
             break;
         for (ssize_t i = 0; i < n; i++)
-            if (block[i] != byte_at(at++))
-                return see(!"another byte");
+            wrong += block[i] != byte_at(at++);
     }
-    see(n == 0 && at == BYTES);
+    see(n == 0 && at == BYTES && wrong == 0);
     return 0;
 }
 

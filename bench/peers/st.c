@@ -23,7 +23,7 @@ struct connection {
 
 static struct server_options options;
 
-/* A receive that didn't fill the buffer is likely to have emptied the socket. */
+/* A receive that didn't fill the buffer has most likely emptied the socket. */
 static bool wait_for(struct connection *c, ssize_t last)
 {
     return last == options.buffer ||

@@ -102,7 +102,7 @@ static void end(int fd)
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-/* --- one-shot -------------------------------------------------------------- */
+/* --- one-shot --- */
 
 static void receive(int fd, bool empty)
 {
@@ -158,7 +158,7 @@ static void sent(int fd, int res)
         end(fd);
 }
 
-/* --- multishot ------------------------------------------------------------- */
+/* --- multishot --- */
 
 static void receive_all(int fd)
 {
@@ -282,7 +282,7 @@ static bool provide_buffers(void)
     return true;
 }
 
-/* --- both ------------------------------------------------------------------ */
+/* --- both --- */
 
 static void accepted(int listener, int fd, unsigned flags)
 {

@@ -42,6 +42,7 @@ static uintptr_t self(void)
 }
 
 /* From one value to another; else false, and *seen is what it is. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static bool change(struct mutex *m, uintptr_t *seen, uintptr_t to)
 {
     return atomic_compare_exchange_strong_explicit(

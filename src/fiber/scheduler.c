@@ -606,6 +606,12 @@ static void on_done(struct krait__op *op)
     wake_here(wait->fiber);
 }
 
+static void belongs_to(struct krait__op *op, struct op_wait *wait)
+{
+    op->done = on_done;
+    op->owner = wait;
+}
+
 static bool marked(struct krait__handle *h, unsigned bits)
 {
     return h && krait__marked(h, bits | KRAIT__CLOSING);
@@ -680,8 +686,7 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
     until = krait__earlier(until, krait__scope_deadline());
     if (!op)
         return rest(&wait, what, h, bits, until);
-    op->done = on_done;
-    op->owner = &wait;
+    belongs_to(op, &wait);
     krait__count(&w->counts.operations, 1);
     for (res = -EAGAIN; res == -EAGAIN && rc == 0;) {
         wait.over = false;

@@ -54,11 +54,12 @@ struct krait_fiber *krait__fiber_on(const struct krait__stack *stack)
 static void clear(struct krait_fiber *f)
 {
     enum { PIECE = 64, SIZE = offsetof(struct krait_fiber, failure.op) };
+    enum { PIECES = SIZE / PIECE, REST = SIZE % PIECE };
     char *at = (char *)f;
 
-    for (size_t i = 0; i < SIZE / PIECE; i++)
-        memset(at + i * PIECE, 0, PIECE);
-    memset(at + SIZE / PIECE * PIECE, 0, SIZE % PIECE);
+    for (int i = 0; i < PIECES; i++, at += PIECE)
+        memset(at, 0, PIECE);
+    memset(at, 0, REST);
 }
 
 struct krait_fiber *krait__fiber_new(struct krait__runtime *rt,
