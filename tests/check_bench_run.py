@@ -366,7 +366,7 @@ class Driver(unittest.TestCase):
         self.three()
         code, out, err = self.run_it()
         self.assertEqual(code, 0, err)
-        self.assertRegex(out, r"(?m)^[6-9] rounds; \d+ % of .*; ratios to epoll")
+        self.assertRegex(out, r"(?m)^[6-9] rounds; .*; ratios to epoll$")
         self.assertRegex(out, r"(?m)^krait-uring +95\.0 +0 % +0\.950 ")
         self.assertRegex(out, r"(?m)^epoll +100 .* server$")
         self.assertRegex(out, r"of the best hand-written +reached: 0\.950")

@@ -25,6 +25,7 @@ set tics nomirror scale 0.5
 set xtics scale 0
 set style fill solid 1.0 noborder
 set key outside top center horizontal Left reverse
+set rmargin 10
 '''
 
 
@@ -69,7 +70,7 @@ def ratios(lines):
         [name, *(f'{found[name, server]:.4f}' if (name, server) in found
                  else 'NaN' for server in servers)] for name in names])
     script += [
-        'set title "Speed, by that of the best hand-written server"',
+        'set title "Speed, relative to the best hand-written server"',
         'set style data histograms',
         'set style histogram clustered gap 1.5',
         'set boxwidth 0.95',

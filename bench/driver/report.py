@@ -213,8 +213,9 @@ def page(results, things, around):
     yield ''
     yield 'Versions: ' + ', '.join(f'{name} {version}' for name, version
                                    in around.versions) + '.'
-    for title, lines in (('What Krait is to reach', page_targets(results, things)),
-                         ('The servers', page_servers(results))):
+    for title, lines in (
+            ('What Krait is to reach', page_targets(results, things)),
+            ('The servers', page_servers(results))):
         yield ''
         yield f'### {title}'
         yield ''
