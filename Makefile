@@ -12,6 +12,7 @@ PROGRAMS ?= 10000
 SEED ?=
 CTEST_FLAGS ?=
 BENCH_FLAGS ?=
+CONNECTIONS ?=
 
 MAKEFLAGS += --no-print-directory
 
@@ -39,7 +40,11 @@ help:
 	@echo 'make bench           speed, beside others; writes docs/benchmarks.md'
 	@echo 'make bench-quick     a part of it, in two minutes'
 	@echo 'make bench-profile   where the time of a request goes'
-	@echo '  BENCH_FLAGS=...      more for bench/run or bench/profile'
+	@echo 'make bench-micro     a switch, a fiber, a timer, a call: ns each'
+	@echo '  BENCH_FLAGS=...      more for any of these'
+	@echo 'make test-bench      that the benchmark measures what it says'
+	@echo 'make bench-million   a million connections at once: 17 GiB, 2 minutes'
+	@echo '  CONNECTIONS=...      so many'
 	@echo 'make check           layers, raw calls, format, static analysis'
 	@echo 'make format          clang-format, in place'
 	@echo 'make coverage        the lines that the tests reach'
@@ -129,7 +134,14 @@ coverage: test-coverage | deps-coverage
 # Configured again each time: a peer's library may have come meanwhile.
 bench-programs: build/Makefile | deps-build deps-bench
 	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
-	@+$(call build,build,bench)
+	@+$(call build,build,bench_programs)
+
+# That the benchmark measures what it says, not how fast anything is.
+# Of what others use, what is there: nothing is installed for it.
+test-bench: build/Makefile | deps-build deps-test
+	@cmake -DBUILD_TESTING=ON -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build)
+	@$(call ctest,build,-R bench)
 
 # A run that is interrupted shows what it has, and is no error of make's.
 measure = trap : INT; $(1) $(BENCH_FLAGS) || \
@@ -143,6 +155,18 @@ bench-quick: bench-programs
 
 bench-profile: bench-programs | deps-profile
 	@$(call measure,bench/profile --write)
+
+bench-micro: build/Makefile | deps-build
+	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build,bench_micro)
+	@$(call measure,build/bench/micro --pin)
+
+bench-million: build/Makefile | deps-build
+	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@+$(call build,build,bench_million)
+	@trap : INT; build/bench/million \
+		$(if $(CONNECTIONS),--connections '$(CONNECTIONS)') || \
+		{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
 
 # --- checking --------------------------------------------------------------
 
@@ -180,6 +204,6 @@ clean:
 	rm -rf build out
 
 .PHONY: all help product run tests test torture differential fuzz coverage \
-	bench-programs bench bench-quick bench-profile \
+	bench-programs test-bench bench bench-quick bench-profile bench-micro bench-million \
 	check check-text check-list check-tidy check-cppcheck format install clean \
 	$(DEPS:%=deps-%) $(PRESETS:%=build-%) $(PRESETS:%=test-%)

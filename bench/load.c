@@ -93,7 +93,7 @@ int dial(const struct load *load)
     return -1;
 }
 
-/* --- a slice --------------------------------------------------------------- */
+/* --- a slice --- */
 
 /* The server's CPU time so far, in ns, threads that have ended included: which
  * is why it isn't added up from /proc. 0 where it is not told. */
@@ -195,7 +195,7 @@ static void run_slice(struct load *load, double seconds)
     fflush(stdout);
 }
 
-/* --- the command line ------------------------------------------------------ */
+/* --- the command line --- */
 
 static void __attribute__((noreturn)) usage(void)
 {
@@ -219,10 +219,11 @@ static long number(const char *text, long most)
 
 static const struct mode *mode_named(const char *name)
 {
-    static const struct mode *const modes[] = {&echo_mode, &stream_mode,
-                                               &connect_mode};
+    enum { MODES = 3 };
+    static const struct mode *const modes[MODES] = {&echo_mode, &stream_mode,
+                                                    &connect_mode};
 
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+    for (size_t i = 0; i < MODES; i++)
         if (strcmp(modes[i]->name, name) == 0)
             return modes[i];
     usage();

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* --- what is measured ------------------------------------------------------ */
+/* --- what is measured --- */
 
 /* Log-linear: each power of two has so many buckets, so that a value is known
  * within 1 %. Up to 2^LATENCY_BITS ns, which is over a minute. */
@@ -49,7 +49,7 @@ static inline uint64_t now_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-/* --- a run ----------------------------------------------------------------- */
+/* --- a run --- */
 
 struct load;
 
@@ -122,7 +122,7 @@ mistake(struct load *load, const char *format, ...);
 
 uint64_t random_next(struct load *load);
 
-/* --- the ring -------------------------------------------------------------- */
+/* --- the ring --- */
 
 bool ring_open(struct load *load);
 
@@ -148,7 +148,7 @@ void ring_timer(struct load *load, uint64_t ns);
 /* The tag of that; a mode's own are below it. */
 #define RING_TIMER 255U
 
-/* --- what is sent ---------------------------------------------------------- */
+/* --- what is sent --- */
 
 /* The bytes of a connection's request of that number: load->size of them, for
  * ever. No two requests that could be taken for each other have the same. */
@@ -162,7 +162,7 @@ bool bytes_check(struct load *load, const unsigned char *got,
                  const unsigned char *expected, size_t len, unsigned index,
                  unsigned number, size_t at);
 
-/* --- sockets --------------------------------------------------------------- */
+/* --- sockets --- */
 
 /* Connected to the server, without delay; -1 after a complaint. */
 int dial(const struct load *load);

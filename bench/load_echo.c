@@ -60,7 +60,7 @@ static bool open_connections(struct load *load)
     bool ok = fds;
 
     while (count < BUFFERS_MOST && count < 2 * load->active &&
-           2 * count * load->size <= BUFFER_MEMORY)
+           2 * (long)count * load->size <= BUFFER_MEMORY)
         count *= 2;
     ok = ok && ring_provide(load, count);
     for (unsigned i = 0; ok && i < wanted; i++) {

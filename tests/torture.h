@@ -111,7 +111,6 @@ enum symbol {
     S_URING_GET_EVENTS,
     S_URING_WAIT,
     S_URING_PEEK,
-    S_URING_RECV,
     S_URING_SEND,
     S_URING_POLL,
     S_URING_CANCEL,
@@ -195,6 +194,11 @@ const struct fault *due(enum symbol symbol);
 
 /* The fault takes place: errno is set. */
 void strike(const struct fault *fault);
+
+/* After a lie about `fd` (there is nothing, there is no more): who waits for an
+ * edge is told of one, as it would be if the lie were true and something then
+ * came. */
+void give_an_edge(int fd);
 
 /* Counts a call: true where it isn't to be made, and errno is set. */
 bool fails(enum symbol symbol);

@@ -77,7 +77,6 @@ const char *const symbol_names[SYMBOLS] = {
     [S_URING_GET_EVENTS] = "io_uring_submit_and_get_events",
     [S_URING_WAIT] = "io_uring_submit_and_wait_timeout",
     [S_URING_PEEK] = "io_uring_peek_batch_cqe",
-    [S_URING_RECV] = "IORING_OP_RECV",
     [S_URING_SEND] = "IORING_OP_SEND",
     [S_URING_POLL] = "IORING_OP_POLL_ADD",
     [S_URING_CANCEL] = "IORING_OP_ASYNC_CANCEL",
@@ -229,11 +228,6 @@ const struct fault faults[] = {
     QUIET(S_URING_WAIT, EBUSY),
     QUIET(S_URING_WAIT, ENOMEM),
     {S_URING_WAIT, FALSE_READY, "ready", 0, A_FEW, MUST_HIDE},
-    QUIET(S_URING_RECV, EINTR),
-    QUIET(S_URING_RECV, EAGAIN),
-    OF(S_URING_RECV, ENOMEM),
-    OF(S_URING_RECV, ECONNRESET),
-    {S_URING_RECV, ONE_BYTE, "1byte", 0, 0, MUST_HIDE},
     QUIET(S_URING_SEND, EINTR),
     QUIET(S_URING_SEND, EAGAIN),
     OF(S_URING_SEND, ENOMEM),
@@ -467,7 +461,10 @@ int __wrap_listen(int fd, int backlog)
 
 int __wrap_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
-    return fails(S_ACCEPT4) ? -1 : __real_accept4(fd, sa, len, flags);
+    if (!fails(S_ACCEPT4))
+        return __real_accept4(fd, sa, len, flags);
+    give_an_edge(fd);
+    return -1;
 }
 
 int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len)
@@ -479,15 +476,20 @@ ssize_t __wrap_recvfrom(int fd, void *buf, size_t len, int flags,
                         struct sockaddr *sa, socklen_t *alen)
 {
     const struct fault *fault = due(S_RECVFROM);
+    ssize_t n;
 
     if (fault && fault->how == FAIL) {
         strike(fault);
+        give_an_edge(fd);
         return -1;
     }
     /* A short look, for ever, where more is there, is no kernel's. */
     if (fault && !(flags & MSG_PEEK))
         len = cut(fault, fd, len);
-    return __real_recvfrom(fd, buf, len, flags, sa, alen);
+    n = __real_recvfrom(fd, buf, len, flags, sa, alen);
+    if (fault)
+        give_an_edge(fd);
+    return n;
 }
 
 ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags,
@@ -497,6 +499,7 @@ ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags,
 
     if (fault && fault->how == FAIL) {
         strike(fault);
+        give_an_edge(fd);
         return -1;
     }
     if (fault)

@@ -3,7 +3,8 @@
 
 Noise on a machine that others share is one-sided: a slice is slowed down by
 what else runs, and never sped up. So a figure is the median of the best third
-of its slices. A machine may also change its pace from one minute to the next,
+of its slices; those in which one of the two sides had to wait for its core are
+left out before. A machine may also change its pace from one minute to the next,
 for all servers alike; so servers are compared within a round, whose slices
 were taken within seconds of each other, and a ratio is the median of the
 rounds' ratios.
@@ -11,6 +12,12 @@ rounds' ratios.
 
 import math
 from dataclasses import dataclass
+
+# A slice is disturbed if one of its two sides has had to wait for its core for
+# this share of the time. On an idle machine that is 1 % or 2 %.
+DISTURBED = 0.05
+# So many undisturbed slices are enough to leave the others out.
+ENOUGH = 3
 
 # A core that is busy for this share of a slice is what limits it. The rest is
 # what waking up costs even under full load.
@@ -38,9 +45,13 @@ class Figure:
     more_is_better: bool
     needs: str  # the key of a slice without which there is no such figure
     of: object  # function(slice, row) -> number
+    noise_is_one_sided: bool = True
 
     def best_of(self, values):
-        """The median of the best third."""
+        """The median of the best third; or of all, where what others do may
+        as well help as hinder."""
+        if not self.noise_is_one_sided:
+            return median(values)
         ordered = sorted(values, reverse=self.more_is_better)
         return median(ordered[:math.ceil(len(ordered) / 3)])
 
@@ -69,8 +80,9 @@ FIGURES = {figure.name: figure for figure in (
     Figure('p50', 'µs', False, 'p50_us', lambda piece, _: piece['p50_us']),
     Figure('p99', 'µs', False, 'p99_us', lambda piece, _: piece['p99_us']),
     Figure('p999', 'µs', False, 'p999_us', lambda piece, _: piece['p999_us']),
-    Figure('rss', 'B', False, 'rss', lambda piece, _: piece['rss']),
-    Figure('kernel', 'B', False, 'kernel', lambda piece, _: piece['kernel']),
+    Figure('rss', 'B', False, 'rss', lambda piece, _: piece['rss'], False),
+    Figure('kernel', 'B', False, 'kernel', lambda piece, _: piece['kernel'],
+           False),
 )}
 
 
@@ -112,6 +124,14 @@ class Ratio:
         return _noise(self.low, self.high, self.rounds)
 
 
+def calm(turns):
+    """Of {round: slice} those that nothing has disturbed; or all, if these are
+    too few. Whether a slice is left out does not depend on its result."""
+    found = {turn: piece for turn, piece in turns.items()
+             if piece.get('delay', 0) <= DISTURBED}
+    return found if len(found) >= ENOUGH else turns
+
+
 def value(figure, slices, row):
     numbers = [figure.of(piece, row) for piece in slices]
     return Value(figure.best_of(numbers), quantile(numbers, 0.25),
@@ -121,15 +141,25 @@ def value(figure, slices, row):
 def ratio(figure, ours, theirs, row):
     """Both are {round: slice}. None where no round has both, or where the
     other has nothing to divide by."""
-    ratios = []
-    for turn in ours.keys() & theirs.keys():
-        below = figure.of(theirs[turn], row)
-        if below > 0:
-            ratios.append(figure.of(ours[turn], row) / below)
-    if not ratios:
+    both = {turn: (ours[turn], theirs[turn])
+            for turn in ours.keys() & theirs.keys()
+            if figure.of(theirs[turn], row) > 0}
+    if not both:
         return None
+    undisturbed = calm({turn: {'delay': max(one.get('delay', 0),
+                                            other.get('delay', 0))}
+                        for turn, (one, other) in both.items()})
+    ratios = [figure.of(one, row) / figure.of(other, row)
+              for turn, (one, other) in both.items() if turn in undisturbed]
     return Ratio(median(ratios), quantile(ratios, 0.25),
                  quantile(ratios, 0.75), len(ratios))
+
+
+def best_third(figure, slices, row):
+    """The slices whose median a figure is."""
+    ordered = sorted(slices, key=lambda piece: figure.of(piece, row),
+                     reverse=figure.more_is_better)
+    return ordered[:math.ceil(len(ordered) / 3)]
 
 
 def limit(slices):

@@ -95,7 +95,8 @@ def _one(contender, settings, row):
     kernel = kernel_memory(after) - kernel_memory(before)
     gone = before['MemAvailable'] - after['MemAvailable'] - grown - client
     each = row.connections
-    return {**piece, 'rss': grown / each, 'kernel': kernel / each,
+    # Memory is the same for whoever had to wait.
+    return {**piece, 'delay': 0.0, 'rss': grown / each, 'kernel': kernel / each,
             'gone': gone / each, 'buffers': tcp_buffers() / each}
 
 

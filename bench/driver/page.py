@@ -4,7 +4,7 @@ text around them is left as it is."""
 
 import os
 
-from driver import machine, plots, report
+from driver import plots, report
 
 RESULTS = ('<!-- results: begin; written by bench/run -->',
            '<!-- results: end -->')
@@ -33,10 +33,9 @@ def put(docs, markers, lines):
     _write(name, spliced(text, markers, lines))
 
 
-def write(docs, results, facts, versions, command):
+def write(docs, results, things, around):
     """The page, its raw data and its plots. Raises NoPlots last."""
-    put(docs, RESULTS, report.page(results, facts, versions, machine.today(),
-                                   command))
+    put(docs, RESULTS, report.page(results, things, around))
     folder = os.path.join(docs, 'benchmarks')
     os.makedirs(folder, exist_ok=True)
     table = os.path.join(folder, 'results.tsv')

@@ -6,12 +6,19 @@ import os
 import re
 import subprocess
 
-HANDLER = 'the handler'
+HANDLER = 'the server itself'
 LIBC = 'libc, liburing'
 ROOMS = {'fiber': 'Krait: scheduler', 'engine': 'Krait: engine',
          'io': 'Krait: io', 'socket': 'Krait: socket'}
 KRAIT = 'Krait: the rest'
 KERNEL = 'kernel: other'
+NETWORK = 'kernel: TCP'
+# What TCP is at: the first of them that is anywhere in the stack.
+NETWORK_PARTS = (
+    (f'{NETWORK}, delivery', r'_*(do_softirq|handle_softirqs)\w*'),
+    (f'{NETWORK}, receiving', r'(tcp|sock|inet|inet6)_recvmsg\w*'),
+    (f'{NETWORK}, sending', r'(tcp|sock|inet|inet6)_sendmsg\w*'),
+)
 
 # The innermost function that matches decides, so that what everybody calls
 # (memory, locks, copying) counts for whoever called it.
@@ -22,7 +29,7 @@ KERNEL_PARTS = (
      r'schedule_hrtimeout\w*)\b'),
     ('kernel: io_uring', r'_*io_\w+|__do_sys_io_uring\w*|req_\w+|tctx_\w+'),
     ('kernel: epoll', r'_*(ep|do_epoll|epoll|eventpoll)_\w+'),
-    ('kernel: TCP, IP, loopback', r'_*(tcp|ip|ip4|ipv4|inet|sk|skb|sock|net|'
+    (NETWORK, r'_*(tcp|ip|ip4|ipv4|inet|sk|skb|sock|net|'
      r'netif|dev|loopback|nf|nft|napi|neigh|fib|qdisc|alloc_skb|kfree_skb|'
      r'consume_skb|lock_sock|release_sock|import_ubuf)\w*|'
      r'process_backlog|security_sock\w*|__alloc_skb|__lock_sock\w*|'
@@ -32,7 +39,9 @@ KERNEL_PARTS = (
      r'syscall_\w+|x64_sys_call|_*(x64|se)_sys_\w+|__sys_\w+|'
      r'exit_to_user\w*|fdget\w*|fput\w*|sockfd_lookup\w*|__fget\w*'),
 )
-_KERNEL = tuple((part, re.compile(pattern)) for part, pattern in KERNEL_PARTS)
+_KERNEL, _NETWORK = (
+    tuple((part, re.compile(pattern)) for part, pattern in some)
+    for some in (KERNEL_PARTS, NETWORK_PARTS))
 
 
 class Tree:
@@ -54,7 +63,7 @@ class Tree:
         """{function: part}: of one name in two files neither is sure."""
         done = subprocess.run(['nm', '-A', '--defined-only', library],
                               stdout=subprocess.PIPE, text=True, check=True,
-                              timeout=60)
+                              stderr=subprocess.DEVNULL, timeout=60)
         found = {}
         for line in done.stdout.splitlines():
             match = re.match(r'.*:([^:]+\.[cS])\.o:\w+ [tTW] ([^.\s]+)', line)
@@ -75,10 +84,19 @@ class Tree:
         return HANDLER if program else LIBC
 
 
-def of_kernel(functions):
-    """From the innermost to the outermost."""
+def _first(functions, known):
     for name in functions:
-        for part, pattern in _KERNEL:
+        for part, pattern in known:
             if pattern.fullmatch(name):
                 return part
-    return KERNEL
+    return None
+
+
+def of_kernel(functions):
+    """From the innermost to the outermost."""
+    part = _first(functions, _KERNEL)
+    if part != NETWORK:
+        return part or KERNEL
+    # Delivery is within sending, and decides.
+    found = {_first([name], _NETWORK) for name in functions}
+    return next((part for part, _ in NETWORK_PARTS if part in found), NETWORK)

@@ -3,6 +3,7 @@
 slices, and ended by their numbers, whatever happens."""
 
 import ctypes
+import functools
 import os
 import select
 import signal
@@ -49,6 +50,41 @@ def siblings(core):
     return found
 
 
+def _schedstat(pid):
+    """(ns that it ran, ns that it was ready to run and another ran)"""
+    try:
+        with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
+            ran, waited, _ = map(int, file.read().split())
+            return ran, waited
+    except (OSError, ValueError):
+        return 0, 0
+
+
+@functools.cache
+def _softirqs(core):
+    """The kernel's thread that does a core's network, when there is much of
+    it: whoever waits for that waits for its own packets."""
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+                if file.read().strip() == f'ksoftirqd/{core}':
+                    return pid
+        except (OSError, ValueError):
+            pass
+    return None
+
+
+def waited(pid, core):
+    """ns that a process has waited for its core while others had it: 0 where
+    that can't be known, as for a server whose threads wait for each other."""
+    try:
+        if len(os.listdir(f'/proc/{pid}/task')) > 1:
+            return 0
+    except OSError:
+        return 0
+    return _schedstat(pid)[1] - _schedstat(_softirqs(core))[0]
+
+
 class Process:
     """A child that says something by lines, and whose last complaint is kept.
 
@@ -57,7 +93,7 @@ class Process:
     """
 
     def __init__(self, command, core, environment=None):
-        self.command = command
+        self.core = core
         self.pending = b''
         self.complaints = tempfile.TemporaryFile()
         parent = os.getpid()
@@ -103,6 +139,16 @@ class Process:
             self.pending += piece
         line, _, self.pending = self.pending.partition(b'\n')
         return line.decode(errors='replace').strip()
+
+    def all(self, seconds):
+        """All that it says until it ends, which it should do well."""
+        try:
+            said = self.child.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f'not done after {seconds:.0f} s') from error
+        if self.child.returncode:
+            raise Failed(self.epitaph())
+        return said.decode(errors='replace')
 
     def epitaph(self):
         """How it ended, and its last words."""
@@ -176,6 +222,7 @@ class Contender:
 
     def run(self, seconds):
         """One slice, as a dictionary of numbers."""
+        before = self._waited()
         try:
             self.load.say(f'{seconds}\n')
         except Failed as failed:
@@ -187,7 +234,13 @@ class Contender:
             raise Failed(f'{piece["errors"]:.0f} errors')
         if not piece['requests'] and not piece['bytes']:
             raise Failed('not one answer')
+        piece['delay'] = max(after - then for after, then in zip(
+            self._waited(), before)) / 1e9 / seconds
         return piece
+
+    def _waited(self):
+        return [waited(process.pid, process.core)
+                for process in (self.process, self.load)]
 
     def ask_to_end(self):
         for process in self.load, self.process:

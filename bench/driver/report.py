@@ -2,6 +2,9 @@
 """How results are written down: for the terminal, for the page, as raw data.
 """
 
+from dataclasses import dataclass
+
+from driver import small
 from driver.figures import FIGURES, Value
 from driver.summary import base_of, entries, verdicts
 
@@ -92,20 +95,40 @@ def _pad(lines, left=1):
 
 
 def target_lines(measured):
-    found = [(target_text(one.target), *verdict_text(one))
-             for one in verdicts(measured)]
+    yield from _target_lines(measured.row.name, [
+        (target_text(one.target), *verdict_text(one))
+        for one in verdicts(measured)])
+
+
+def _target_lines(name, found):
     wide = max((len(text) for text, _, _ in found), default=0)
     for text, numbers, state in found:
-        yield f'{measured.row.name}  {text:<{wide}}  {state}: {numbers}'
+        yield f'{name}  {text:<{wide}}  {state}: {numbers}'
+
+
+def small_terminal(things, targets_only=False):
+    if not targets_only:
+        yield f'{small.NAME}: {small.TITLE}'
+        yield ''
+        yield from _pad(list(small.table(things)), left=2)
+        yield ''
+    yield from _target_lines(small.NAME, list(small.targets(things)))
+
+
+def _rounds(measured):
+    """How the row went, in words."""
+    disturbed = measured.disturbed()
+    return (f'{measured.rounds()} rounds'
+            + ('' if measured.complete else ', interrupted')
+            + f'; {percent(disturbed)} of the slices were disturbed'
+            + (', so distrust the numbers' if disturbed > 0.5 else ''))
 
 
 def terminal(measured, base_name=None):
     row = measured.row
     base = base_of(measured, base_name)
-    rounds = max((len(turns) for turns in measured.slices.values()),
-                 default=0)
     yield f'{row.name}: {row.title}'
-    yield (f'{rounds} rounds' + ('' if measured.complete else ', interrupted')
+    yield (_rounds(measured)
            + (f'; ratios to {base.name}' if base and not row.idle else ''))
     yield ''
     yield from _pad([header(row),
@@ -135,8 +158,8 @@ def page_row(measured):
     base = base_of(measured)
     yield f'### {row.title}'
     yield ''
-    yield f'`bench/run --row {row.name}`' + (
-        f'; ratios to `{base.name}`.' if base and not row.idle else '.')
+    yield (f'`bench/run --row {row.name}`; {_rounds(measured)}'
+           + (f'; ratios to `{base.name}`.' if base and not row.idle else '.'))
     yield ''
     yield from _markdown([
         header(row), *(cells(entry, row) for entry in entries(measured, base)
@@ -144,17 +167,21 @@ def page_row(measured):
     yield ''
 
 
-def page_targets(results):
+def page_targets(results, things):
     """All targets in one table."""
     lines = [('row', 'to reach', 'measured', '')]
     for measured in results:
         for one in verdicts(measured):
             numbers, state = verdict_text(one)
-            if state == 'missed':
-                state = '**missed**'
             lines.append((f'`{measured.row.name}`', target_text(one.target),
-                          numbers, state))
+                          numbers, _loud(state)))
+    lines += [(f'`{small.NAME}`', text, numbers, _loud(state))
+              for text, numbers, state in small.targets(things)]
     yield from _markdown(lines, left=4)
+
+
+def _loud(state):
+    return '**missed**' if state == 'missed' else state
 
 
 def page_servers(results):
@@ -169,15 +196,24 @@ def page_servers(results):
     yield from _markdown([('server', 'is', 'how', ''), *seen.values()], left=4)
 
 
-def page(results, facts, versions, date, command):
+@dataclass(frozen=True)
+class Circumstances:
+    """Of a run, for the page."""
+    machine: list       # [(what, text)]
+    versions: list      # [(what, version)]
+    date: str
+    command: str
+
+
+def page(results, things, around):
     """All that is between the page's markers, as lines."""
-    yield f'Made on {date} by `{command}`.'
+    yield f'Made on {around.date} by `{around.command}`.'
     yield ''
-    yield from _markdown([('machine', ''), *facts], left=2)
+    yield from _markdown([('machine', ''), *around.machine], left=2)
     yield ''
     yield 'Versions: ' + ', '.join(f'{name} {version}' for name, version
-                                   in versions) + '.'
-    for title, lines in (('What Krait is to reach', page_targets(results)),
+                                   in around.versions) + '.'
+    for title, lines in (('What Krait is to reach', page_targets(results, things)),
                          ('The servers', page_servers(results))):
         yield ''
         yield f'### {title}'
@@ -186,6 +222,12 @@ def page(results, facts, versions, date, command):
     yield ''
     for measured in results:
         yield from page_row(measured)
+    if things:
+        yield f'### {small.TITLE}'
+        yield ''
+        yield f'`bench/run --row {small.NAME}`.'
+        yield ''
+        yield from _markdown(list(small.table(things)), left=2)
 
 
 COLUMNS = ('row', 'server', 'group', 'failure', 'slices', 'limit', 'ratio',

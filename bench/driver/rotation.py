@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from driver import idle
+from driver.figures import DISTURBED
 from driver.processes import Contender, Failed
 from driver.report import ABSENT
 
@@ -43,6 +44,10 @@ class Settings:
     def of(self, row):
         return self.seconds or row.slice, self.rounds or row.rounds
 
+    def clock(self):
+        """Seconds, of which those that others have used don't count."""
+        return time.monotonic() - (self.lock.waited if self.lock else 0)
+
     def quiet(self):
         """To be called before anything is measured: nobody else measures
         until the next call."""
@@ -56,6 +61,7 @@ class Lock:
     def __init__(self, path):
         self.file = open(path, 'a', encoding='ascii')
         self.until = None       # when others get their turn
+        self.waited = 0.0       # s, for others in all
 
     def renew(self):
         if self.until and time.monotonic() < self.until:
@@ -63,7 +69,9 @@ class Lock:
         if self.until:
             fcntl.flock(self.file, fcntl.LOCK_UN)
             time.sleep(GIVE_WAY)
+        began = time.monotonic()
         fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.waited += time.monotonic() - began
         self.until = time.monotonic() + TURN
 
 
@@ -75,6 +83,22 @@ class Measured:
     slices: dict = field(default_factory=dict)      # name: {round: slice}
     failures: dict = field(default_factory=dict)    # name: reason
     complete: bool = False
+
+    def rounds(self):
+        return max((len(turns) for turns in self.slices.values()), default=0)
+
+    def disturbed(self):
+        """The share of the slices that were."""
+        pieces = [piece for turns in self.slices.values()
+                  for piece in turns.values()]
+        bad = [piece for piece in pieces if piece['delay'] > DISTURBED]
+        return len(bad) / len(pieces) if pieces else 0.0
+
+    def calm_slices(self):
+        """Of the server that has the fewest."""
+        return min((sum(piece['delay'] <= DISTURBED for piece in
+                        self.slices[server.name].values())
+                    for server in self.good()), default=0)
 
     def good(self):
         """The servers that have figures."""
@@ -113,7 +137,7 @@ class _Rotation:
 
     def run(self):
         everybody = list(self.up)
-        began = time.monotonic()
+        began = self.settings.clock()
         try:
             self._each('starting', lambda one: one.start(
                 self.settings.programs, self.row, self.settings.server_core))
@@ -144,18 +168,25 @@ class _Rotation:
             return None
 
     def _rounds(self, began):
+        """Where the machine is not quiet there are up to half as many more,
+        until all have had enough slices that nothing disturbed."""
         seconds, rounds = self.settings.of(self.row)
-        for turn in range(rounds):
-            order = list(self.up)
-            self.settings.dice.shuffle(order)
-            self.settings.quiet()
-            for contender in order:
-                name = contender.server.name
-                self.progress.round(turn, rounds, name)
-                piece = self._try(contender, lambda one: one.run(seconds))
-                if piece:
-                    self.measured.slices.setdefault(name, {})[turn] = piece
-                time.sleep(PAUSE)
-            budget = self.settings.budget
-            if not self.up or budget and time.monotonic() - began > budget:
+        budget = self.settings.budget
+        for turn in range(rounds * 3 // 2):
+            if turn >= rounds and self.measured.calm_slices() >= rounds:
                 break
+            self._round(turn, rounds, seconds)
+            if not self.up or budget and self.settings.clock() - began > budget:
+                break
+
+    def _round(self, turn, rounds, seconds):
+        order = list(self.up)
+        self.settings.dice.shuffle(order)
+        self.settings.quiet()
+        for contender in order:
+            name = contender.server.name
+            self.progress.round(turn, rounds, name)
+            piece = self._try(contender, lambda one: one.run(seconds))
+            if piece:
+                self.measured.slices.setdefault(name, {})[turn] = piece
+            time.sleep(PAUSE)

@@ -18,6 +18,7 @@ from driver import parts
 from driver.processes import Contender, Failed
 
 RATE = 4000     # samples a second
+NOT_OURS = ('reference', 'peer')
 FRAME = re.compile(r'\s+[0-9a-f]+ (.+) \((.+)\)')
 
 
@@ -37,11 +38,15 @@ def stacks(lines):
 
 
 def part_of(stack, tree, program):
+    """TREE is None for a server that has nothing of Krait's."""
     name, where = stack[0]
     if where.startswith('[') and where != '[vdso]':
         return parts.of_kernel([function for function, place in stack
                                 if place.startswith('[')])
-    return tree.of_symbol(name, os.path.basename(where) == program)
+    own = os.path.basename(where) == program
+    if tree:
+        return tree.of_symbol(name, own)
+    return parts.HANDLER if own else parts.LIBC
 
 
 def _record(contender, seconds, folder):
@@ -87,7 +92,8 @@ def share(server, programs, row, cores, tree, seconds):
             contender.connect(programs, row, core_of[1])
             contender.run(0.2)
             piece = _record(contender, seconds, folder)
-            found = _read(folder, tree, os.path.basename(server.program))
+            found = _read(folder, None if server.group in NOT_OURS else tree,
+                          os.path.basename(server.program))
         finally:
             contender.end()
     total = sum(found.values())

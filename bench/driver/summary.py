@@ -4,7 +4,8 @@ best hand-written server, and whether Krait's targets are reached."""
 
 from dataclasses import dataclass
 
-from driver.figures import FIGURES, limit, median, ratio, value
+from driver.figures import (
+    FIGURES, best_third, calm, limit, median, ratio, value)
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Entry:
     values: dict        # figure's name: Value
     limit: str
     ratio: object       # to the best hand-written one; or None
-    middles: dict       # the median of all that a slice tells
+    middles: dict       # the medians of whatever else the best third tell
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,15 @@ class Verdict:
     state: str          # reached or missed, if barely so; or unknown
 
 
-def best(measured, servers, figure):
+def champion(measured, servers, figure):
     """Which of them has the best figure, by its best slices."""
-    champion = None
+    found = None
     for server in servers:
-        slices = measured.slices[server.name].values()
+        slices = calm(measured.slices[server.name]).values()
         this = value(figure, slices, measured.row).best
-        if champion is None or figure.is_better(this, champion[0]):
-            champion = this, server
-    return champion[1] if champion else None
+        if found is None or figure.is_better(this, found[0]):
+            found = this, server
+    return found[1] if found else None
 
 
 def matching(measured, selectors):
@@ -49,7 +50,7 @@ def base_of(measured, wanted=None):
         candidates = [one for one in measured.good() if one.name == wanted]
     else:
         candidates = matching(measured, ('reference',))
-    return best(measured, candidates, FIGURES[measured.row.figure])
+    return champion(measured, candidates, FIGURES[measured.row.figure])
 
 
 def entries(measured, base):
@@ -61,15 +62,16 @@ def entries(measured, base):
         if failure or not turns:
             yield Entry(server, failure or 'not measured', {}, '', None, {})
             continue
-        pieces = list(turns.values())
+        pieces = list(calm(turns).values())
         values = {name: value(known, pieces, row)
                   for name, known in FIGURES.items()
                   if known.needs in pieces[0]}
         against = base and ratio(figure, turns, measured.slices[base.name],
                                  row)
-        middles = {key: median([piece[key] for piece in pieces])
-                   for key in pieces[0]}
-        yield Entry(server, None, values, limit(pieces), against, middles)
+        best = pieces if row.idle else best_third(figure, pieces, row)
+        middles = {key: median([piece[key] for piece in best])
+                   for key in best[0]}
+        yield Entry(server, None, values, limit(best), against, middles)
 
 
 def _holds(number, target, figure):
@@ -94,12 +96,12 @@ def verdict(measured, target):
     if target.who in measured.failures or not ours:
         return Verdict(target, '', None, 'unknown')
     if target.of is None:
-        this = value(figure, ours.values(), row)
+        this = value(figure, calm(ours).values(), row)
         return Verdict(target, '', this,
                        _state(target, figure, this.best, this.noise))
     rivals = [server for server in matching(measured, target.of)
               if server.name != target.who]
-    rival = best(measured, rivals, figure)
+    rival = champion(measured, rivals, figure)
     against = rival and ratio(figure, ours, measured.slices[rival.name], row)
     if not against:
         return Verdict(target, '', None, 'unknown')

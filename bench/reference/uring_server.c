@@ -102,7 +102,7 @@ static void end(int fd)
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-/* --- one-shot -------------------------------------------------------------- */
+/* --- one-shot --- */
 
 static void receive(int fd, bool empty)
 {
@@ -158,7 +158,7 @@ static void sent(int fd, int res)
         end(fd);
 }
 
-/* --- multishot ------------------------------------------------------------- */
+/* --- multishot --- */
 
 static void receive_all(int fd)
 {
@@ -191,8 +191,8 @@ static void send_first(int fd)
 
     struct io_uring_sqe *sqe = next_sqe(SEND, fd);
 
-    io_uring_prep_send(sqe, fd, provided_buffer(id),
-                       provided_of[id].len, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_send(sqe, fd, provided_buffer(id), provided_of[id].len,
+                       MSG_NOSIGNAL | MSG_WAITALL);
     sqe->flags |= file_flag;
 }
 
@@ -282,7 +282,7 @@ static bool provide_buffers(void)
     return true;
 }
 
-/* --- both ------------------------------------------------------------------ */
+/* --- both --- */
 
 static void accepted(int listener, int fd, unsigned flags)
 {
@@ -343,14 +343,15 @@ static void start(void)
 
     if (coop)
         params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+                       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
     rc = io_uring_queue_init_params(SQ_ENTRIES, &ring, &params);
 
     if (rc < 0)
         fail("io_uring_setup", -rc);
     io_uring_register_ring_fd(&ring);
     if (files) {
-        rc = io_uring_register_files_sparse(&ring, (unsigned)sysconf(_SC_OPEN_MAX));
+        rc = io_uring_register_files_sparse(&ring,
+                                            (unsigned)sysconf(_SC_OPEN_MAX));
         if (rc < 0)
             fail("files", -rc);
         file_flag = IOSQE_FIXED_FILE;

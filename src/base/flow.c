@@ -6,20 +6,10 @@
 
 #include <stdlib.h>
 
-static _Thread_local struct krait__flow thread_flow;
-static _Thread_local struct krait__flow *current;
+_Thread_local struct krait__flow krait__flow_own;
+_Thread_local struct krait__flow *krait__flow_current;
 
-struct krait__flow *krait__flow(void)
-{
-    return current ? current : &thread_flow;
-}
-
-void krait__flow_enter(struct krait__flow *flow)
-{
-    current = flow;
-}
-
-void krait__flow_end(struct krait__flow *flow)
+void krait__flow_free_line(struct krait__flow *flow)
 {
     free(flow->line);
     flow->line = NULL;

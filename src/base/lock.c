@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * lock.c - the lock of lock.h.
- *
- * The word holds three bits. SLEEPERS stays set while anybody may sleep, so
- * that the uncontended way in and out is one atomic each and no system call.
+ * lock.c - the lock of lock.h, where it is held or somebody sleeps.
  */
 #include "base/lock.h"
 
@@ -14,7 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { HELD = 1, SLEEPERS = 2, FLAGGED = 4 };
+enum {
+    HELD = KRAIT__HELD,
+    SLEEPERS = KRAIT__SLEEPERS,
+    FLAGGED = KRAIT__FLAGGED
+};
 
 /* A failed futex call only costs a turn of the caller's loop: EAGAIN and
  * EINTR are the ones that happen. */
@@ -24,7 +25,7 @@ static void futex(struct krait__lock *lock, int what, unsigned value)
             NULL, 0);
 }
 
-void krait__lock(struct krait__lock *lock)
+void krait__lock_slowly(struct krait__lock *lock)
 {
     unsigned seen = 0;
     unsigned mine = HELD;
@@ -60,16 +61,10 @@ bool krait__lock_or_flag(struct krait__lock *lock)
     }
 }
 
-bool krait__unlock(struct krait__lock *lock)
+void krait__lock_wake(struct krait__lock *lock)
 {
-    unsigned was =
-        atomic_exchange_explicit(&lock->word, 0, memory_order_acq_rel);
+    int saved = errno;
 
-    if (was & SLEEPERS) {
-        int saved = errno;
-
-        futex(lock, FUTEX_WAKE, INT_MAX);
-        errno = saved;
-    }
-    return was & FLAGGED;
+    futex(lock, FUTEX_WAKE, INT_MAX);
+    errno = saved;
 }

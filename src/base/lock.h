@@ -19,8 +19,24 @@ struct krait__lock {
     atomic_uint word;
 };
 
+/* The word's bits. SLEEPERS stays set while anybody may sleep, so that the
+ * uncontended way in and out is one atomic each and no system call. */
+enum { KRAIT__HELD = 1, KRAIT__SLEEPERS = 2, KRAIT__FLAGGED = 4 };
+
+/* What follows where the word is not what it mostly is. */
+void krait__lock_slowly(struct krait__lock *lock);
+void krait__lock_wake(struct krait__lock *lock);
+
 /* Takes the lock, waiting for it. Not from a signal handler. */
-void krait__lock(struct krait__lock *lock);
+static inline void krait__lock(struct krait__lock *lock)
+{
+    unsigned seen = 0;
+
+    if (!atomic_compare_exchange_strong_explicit(
+            &lock->word, &seen, KRAIT__HELD, memory_order_acquire,
+            memory_order_relaxed))
+        krait__lock_slowly(lock);
+}
 
 /* True: taken. False: somebody holds it, and will be told when it lets go.
  * Never waits; from a signal handler too. */
@@ -28,6 +44,14 @@ bool krait__lock_or_flag(struct krait__lock *lock);
 
 /* Lets go. True: somebody left a flag meanwhile; what it asks for is now the
  * caller's to do (taking the lock again). From a signal handler too. */
-bool krait__unlock(struct krait__lock *lock);
+static inline bool krait__unlock(struct krait__lock *lock)
+{
+    unsigned was =
+        atomic_exchange_explicit(&lock->word, 0, memory_order_acq_rel);
+
+    if (was & KRAIT__SLEEPERS)
+        krait__lock_wake(lock);
+    return was & KRAIT__FLAGGED;
+}
 
 #endif

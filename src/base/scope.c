@@ -11,13 +11,6 @@
 #include "base/failure.h"
 #include "base/flow.h"
 
-int64_t krait__scope_deadline(void)
-{
-    const struct krait_deadline *scope = krait__flow()->scope;
-
-    return scope ? scope->at_ : KRAIT__NEVER;
-}
-
 int krait_deadline_begin(krait_deadline *d, double seconds)
 {
     int64_t outer = krait__scope_deadline();

@@ -48,9 +48,11 @@ struct krait__handle {
     atomic_uint state;
     atomic_uint visitors;   /* who wakes others from outside: see below */
     atomic_uint generation; /* of the process that used it last */
+    uint32_t serial;        /* another for each handle, never 0 */
     atomic_int kept; /* io's: an error that came after part of the bytes, for
                       * the next call to report; 0: none */
-    atomic_bool inline_urgent;   /* io\'s: SO_OOBINLINE was set through Krait */
+    atomic_bool plain_tcp;       /* TCP, and nobody can have made more of it, or
+                                  * taken its urgent byte: see watch.h */
     struct krait__lock lock;     /* of `waiters`, and its owner's */
     struct krait__node *waiters; /* who waits inside a call */
     int (*end)(struct krait__handle *h); /* closes, frees; close's result */
@@ -62,15 +64,53 @@ void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
 
 /* Counts the forks from the first process to this one: 1, 2, ... In a child the
  * other threads are gone, with whatever they held. */
-unsigned krait__generation(void);
+extern atomic_uint krait__generations;
 
-/* A call begins: false, and nothing held, where the handle is closing. In the
- * child of a fork the first call drops what the parent's threads held. */
-bool krait__enter(struct krait__handle *h);
+static inline unsigned krait__generation(void)
+{
+    return atomic_load_explicit(&krait__generations, memory_order_relaxed);
+}
+
+/* Where another generation has used the handle last: drops what the parent's
+ * threads held. */
+void krait__handle_adopt(struct krait__handle *h);
+
+/* What the last one out of a closing handle does. */
+int krait__handle_end(struct krait__handle *h);
 
 /* A call ends, or the owner lets go. The last one out of a closing handle waits
  * for visitors, ends it, and gets the result of that; else 0. */
-int krait__leave(struct krait__handle *h);
+static inline int krait__leave(struct krait__handle *h)
+{
+    /* Release what this call did to whoever ends the handle, and acquire what
+     * all the others did where that is us. */
+    unsigned now = atomic_fetch_sub_explicit(&h->state, KRAIT__ONE_REF,
+                                             memory_order_acq_rel) -
+                   KRAIT__ONE_REF;
+
+    if (now >= KRAIT__ONE_REF || !(now & KRAIT__CLOSING))
+        return 0;
+    return krait__handle_end(h);
+}
+
+/* A call begins: false, and nothing held, where the handle is closing. */
+static inline bool krait__enter(struct krait__handle *h)
+{
+    unsigned was;
+
+    if (atomic_load_explicit(&h->generation, memory_order_acquire) !=
+        krait__generation())
+        krait__handle_adopt(h);
+    was = atomic_fetch_add_explicit(&h->state, KRAIT__ONE_REF,
+                                    memory_order_acquire);
+    if (!(was & KRAIT__CLOSING))
+        return true;
+    krait__leave(h);
+    return false;
+}
+
+/* Wakes all who wait. From signal handlers too. */
+void krait__handle_wake(struct krait__handle *h);
 
 /* Sets bits of the state and wakes who waits. From anywhere while the handle is
  * not closed, a signal handler too. */
@@ -78,7 +118,11 @@ void krait__handle_mark(struct krait__handle *h, unsigned bits);
 
 /* Lets go of h->lock, waking for whoever could not get in meanwhile (see
  * base/lock.h). Every holder of that lock lets go of it in this way. */
-void krait__handle_unlock(struct krait__handle *h);
+static inline void krait__handle_unlock(struct krait__handle *h)
+{
+    if (krait__unlock(&h->lock))
+        krait__handle_wake(h);
+}
 
 /* Visitors: who wakes the users of an object from outside holds no reference
  * to it, and the one that it wakes may end the object at once. So it says when
@@ -108,10 +152,22 @@ struct krait__waiter {
 };
 
 /* Onto the handle's list; the marks are looked at after that, not before. */
-void krait__publish(struct krait__handle *h, struct krait__waiter *w);
+static inline void krait__publish(struct krait__handle *h,
+                                  struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    krait__list_add(&h->waiters, &w->node);
+    krait__handle_unlock(h);
+}
 
 /* Off it: nobody wakes `w` any more when this returns. */
-void krait__withdraw(struct krait__handle *h, struct krait__waiter *w);
+static inline void krait__withdraw(struct krait__handle *h,
+                                   struct krait__waiter *w)
+{
+    krait__lock(&h->lock);
+    krait__list_remove(&w->node);
+    krait__handle_unlock(h);
+}
 
 /* Takes NO_IN or NO_OUT back. */
 void krait__handle_unmark(struct krait__handle *h, unsigned bits);
@@ -156,7 +212,7 @@ struct krait__op {
     socklen_t *alen;
     int arg[3];
 
-    /* While an engine has it: */
+    /* The engine's: */
     ssize_t res; /* at the end */
     void (*done)(struct krait__op *op);
     void *owner;             /* the caller's: a fiber */
@@ -179,6 +235,9 @@ ssize_t krait__attempt(const struct krait__op *op);
 int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
                      short events, int64_t until);
 
+/* What submit() returns, of an operation that is over. */
+enum { KRAIT__DONE = 1 };
+
 /* --- engines ------------------------------------------------------------ */
 
 /* What waits for many operations at a time, for one thread: its owner, who made
@@ -195,18 +254,20 @@ int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
  * in one system call. */
 struct krait__engine {
     const char *name; /* "epoll", "io_uring" */
+    bool queued;      /* the kernel hears of something with the next wait() */
 
-    /* The kinds that it performs whole, as bits (1 << kind): results are those
-     * of krait__attempt on a socket that may wait, never -EAGAIN. Every engine
-     * takes POLL, with poll(2)'s meaning: a condition that holds already is
-     * reported. Of sockets it is asked for streams without flags or address
-     * only. */
-    unsigned takes;
-
-    /* Begins. 0: it is pending, and done() will be called. A negative code: it
-     * was not begun (-ENOMEM, -ENOSPC; POLL: -EBADF, -EPERM where the fd can't
-     * be waited for, being a plain file: it is always ready). An engine that
-     * learns of it later calls done() with the code, or with what is ready. */
+    /* Tries, or begins, and in the end has the result that a system call has
+     * which may wait. Every engine takes POLL of any fd, with poll(2)'s
+     * meaning (a condition that holds already is reported), and of stream
+     * sockets RECV and SEND without flags or address, ACCEPT, and of no other
+     * sockets anything.
+     *
+     * 0: it is pending, and done() will be called; with -EAGAIN where it is
+     * worth another try, which is to be submitted anew. KRAIT__DONE: it is
+     * done, and won't be. A negative code: it was not begun (-ENOMEM, -ENOSPC;
+     * POLL: -EBADF, -EPERM where the fd can't be waited for, being a plain
+     * file: it is always ready). An engine that learns of it later calls done()
+     * with the code, or with what is ready. */
     int (*submit)(struct krait__engine *engine, struct krait__op *op);
 
     /* Asks a pending operation to end soon: with -ECANCELED, nothing having

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll.c - the engine for every Linux: waits for readiness, and performs
- * nothing. A fiber tries its operation, and comes here when it would have to
- * wait.
+ * epoll.c - the engine for every Linux: waits for readiness, by two epoll sets.
  *
- * Every waiting operation arms its fd anew, level-triggered and one-shot: the
- * kernel looks at the file in that moment, as poll(2) would, reports once, and
- * is silent until the next arming. So nothing is remembered from one wait to
- * the next that could be stale, what others do to the file in between (read
- * it, drain it, hand it to another process) is never missed, and any fd will
- * do, not only sockets that nobody else knows. It costs one epoll_ctl a wait.
- * Edge triggering saves that one by remembering readiness in user space, and
- * is a later optimisation inside this file.
+ * Stream sockets are in the edge-triggered set of watch.h, registered once.
+ * For any other fd, which may be anything (a datagram socket, a terminal,
+ * another library's), every waiting operation arms it anew, level-triggered
+ * and one-shot: the kernel looks at the file in that moment, as poll(2) would,
+ * reports once, and is silent until the next arming. So nothing is remembered
+ * from one wait to the next that could be stale, and what others do to the file
+ * in between (read it, drain it, hand it to another process) is never missed.
+ * It costs one epoll_ctl(2) a wait. That set is in the first one as an fd like
+ * others.
  *
  * Nobody tells the engine that an fd was closed, and it need not know. The
  * kernel forgets the fd with the file. Where the file lives on (a dup, a
@@ -20,23 +19,16 @@
  * only the last one is believed.
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/time_types.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/valgrind.h"
-#include "engine/engine.h"
+#include "engine/watch.h"
 
 /* Events fetched by one system call, at most. */
-#define BATCH 64
-
-/* What epoll says of wake_fd; no fd and generation look like this. */
-#define WAKE UINT64_MAX
+#define BATCH KRAIT__WATCH_BATCH
 
 _Static_assert(POLLIN == EPOLLIN && POLLPRI == EPOLLPRI &&
                    POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
@@ -52,8 +44,8 @@ struct slot {
 
 struct epoll_engine {
     struct krait__engine engine; /* first */
-    int set, wake_fd;
-    bool coarse;               /* epoll_pwait2 is missing: whole milliseconds */
+    struct krait__watch watch;
+    int set, wake_fd;          /* which the watch looks at, too */
     struct slot *slots;        /* by fd */
     size_t room;               /* how many */
     struct krait__node *ready; /* operations with a result, to be told */
@@ -117,14 +109,12 @@ static int arm(struct epoll_engine *e, int fd)
     return 0;
 }
 
-static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
+__attribute__((noinline)) static int submit_poll(struct epoll_engine *e,
+                                                 struct krait__op *op)
 {
-    struct epoll_engine *e = (struct epoll_engine *)engine;
     int fd = op->arg[0];
     int code;
 
-    if (op->kind != KRAIT__POLL)
-        return -EINVAL;
     if (fd < 0)
         return -EBADF;
     code = make_room(e, fd);
@@ -137,13 +127,19 @@ static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
     return code;
 }
 
+static int epoll_submit(struct krait__engine *engine, struct krait__op *op)
+{
+    struct epoll_engine *e = (struct epoll_engine *)engine;
+
+    return op->kind == KRAIT__POLL ? submit_poll(e, op)
+                                   : krait__watch_submit(&e->watch, op);
+}
+
 /* The fd stays armed for it: at worst that is one event for nobody. */
 static void epoll_cancel(struct krait__engine *engine, struct krait__op *op)
 {
     (void)engine;
-    krait__list_remove(&op->node);
-    op->res = -ECANCELED;
-    op->done(op);
+    krait__watch_cancel(op);
 }
 
 /* --- what came --------------------------------------------------------- */
@@ -178,51 +174,19 @@ static void sort_out(struct epoll_engine *e, int fd, uint32_t came)
         make_ready(e, op_of(slot->waiting), code);
 }
 
-static void take_event(struct epoll_engine *e, const struct epoll_event *event)
+/* What has come for the fds in the second set. */
+static void fetch(struct epoll_engine *e)
 {
-    uint32_t fd = (uint32_t)event->data.u64;
-    eventfd_t ignored;
+    struct epoll_event events[BATCH];
+    int n = epoll_wait(e->set, events, BATCH, 0);
 
-    if (event->data.u64 == WAKE)
-        eventfd_read(e->wake_fd, &ignored);
-    else if (e->slots[fd].generation == event->data.u64 >> 32)
-        sort_out(e, (int)fd, event->events);
-}
+    /* Every list here grows at its front; twice backwards is forwards. */
+    for (; n > 0; n--) {
+        uint32_t fd = (uint32_t)events[n - 1].data.u64;
 
-/* As epoll_wait, until a deadline. */
-static int fetch(struct epoll_engine *e, struct epoll_event *events, int max,
-                 int64_t until)
-{
-    int64_t left = 0, now;
-    int ms, n;
-
-    if (until == KRAIT__NEVER)
-        left = KRAIT__NEVER;
-    else if (until != KRAIT__AT_ONCE && until > (now = krait__now()))
-        left = until - now;
-#ifdef SYS_epoll_pwait2 /* Linux 5.11; in glibc since 2.35 */
-    if (!e->coarse) {
-        struct __kernel_timespec ts = {
-            .tv_sec = left / KRAIT__NS_PER_SEC,
-            .tv_nsec = left % KRAIT__NS_PER_SEC,
-        };
-
-        n = (int)syscall(SYS_epoll_pwait2, e->set, events, max,
-                         left == KRAIT__NEVER ? NULL : &ts, NULL, 0);
-        /* Some filters of system calls say EPERM to all that they don't
-         * know. */
-        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
-            return n;
-        e->coarse = true;
+        if (e->slots[fd].generation == events[n - 1].data.u64 >> 32)
+            sort_out(e, (int)fd, events[n - 1].events);
     }
-#endif
-    if (left == KRAIT__NEVER)
-        ms = -1;
-    else if (left > (INT_MAX - 1) * KRAIT__NS_PER_MS)
-        ms = INT_MAX;
-    else
-        ms = (int)((left + KRAIT__NS_PER_MS - 1) / KRAIT__NS_PER_MS);
-    return epoll_wait(e->set, events, max, ms);
 }
 
 /* Tells at most `budget` of those that are ready. A done() may cancel others
@@ -240,23 +204,34 @@ static int tell(struct epoll_engine *e, unsigned budget)
     return told;
 }
 
+static int tell_all(struct epoll_engine *e, unsigned budget)
+{
+    unsigned told = (unsigned)krait__watch_tell(&e->watch, budget);
+
+    return (int)told + tell(e, budget - told);
+}
+
 static int epoll_wait_tell(struct krait__engine *engine, int64_t until,
                            unsigned budget)
 {
     struct epoll_engine *e = (struct epoll_engine *)engine;
-    struct epoll_event events[BATCH];
-    int n;
+    int own[BATCH], nown, n;
+    eventfd_t ignored;
 
     /* Left by the last wait: several may wait for one fd. */
-    if (e->ready)
-        return tell(e, budget);
-    n = fetch(e, events, budget < BATCH ? (int)budget : BATCH, until);
+    if (e->ready || e->watch.ready)
+        return tell_all(e, budget);
+    n = krait__watch_fetch(&e->watch, until,
+                           budget < BATCH ? (int)budget : BATCH, own, &nown);
     if (n < 0)
-        return -errno;
-    /* Every list here grows at its front; twice backwards is forwards. */
-    while (n > 0)
-        take_event(e, &events[--n]);
-    return tell(e, budget);
+        return n;
+    for (int i = 0; i < nown; i++) {
+        if (own[i] == e->wake_fd)
+            eventfd_read(e->wake_fd, &ignored);
+        else
+            fetch(e);
+    }
+    return tell_all(e, budget);
 }
 
 /* --- the engine -------------------------------------------------------- */
@@ -278,24 +253,25 @@ static void epoll_destroy(struct krait__engine *engine)
         close(e->wake_fd);
     if (e->set >= 0)
         close(e->set);
+    krait__watch_free(&e->watch);
     free(e->slots);
     free(e);
 }
 
-/* Closing the child's own copies of the two fds changes nothing for the parent,
- * as EPOLL_CTL_DEL would. The memory is left as it is: the owner may have been
- * in the middle of making it larger. */
+/* Closing the child's own copies of the fds changes nothing for the parent, as
+ * EPOLL_CTL_DEL would. The memory is left as it is: the owner may have been in
+ * the middle of making it larger. */
 static void epoll_abandon(struct krait__engine *engine)
 {
     struct epoll_engine *e = (struct epoll_engine *)engine;
 
     close(e->wake_fd);
     close(e->set);
+    krait__watch_abandon(&e->watch);
 }
 
 static const struct krait__engine epoll_engine = {
     .name = "epoll",
-    .takes = 1U << KRAIT__POLL,
     .submit = epoll_submit,
     .cancel = epoll_cancel,
     .wait = epoll_wait_tell,
@@ -304,9 +280,15 @@ static const struct krait__engine epoll_engine = {
     .abandon = epoll_abandon,
 };
 
+/* An fd that is open from here on: 0, or a negative code. */
+static int look_at(struct epoll_engine *e, int *fd, int opened)
+{
+    *fd = opened;
+    return opened < 0 ? -errno : krait__watch_own(&e->watch, opened);
+}
+
 struct krait__engine *krait__epoll_new(int *code)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE};
     struct epoll_engine *e = calloc(1, sizeof *e);
 
     if (!e) {
@@ -314,17 +296,14 @@ struct krait__engine *krait__epoll_new(int *code)
         return NULL;
     }
     e->engine = epoll_engine;
-    e->wake_fd = -1;
-    /* Valgrind (3.19) lacks it too, and says so on stderr. */
-    e->coarse = krait__in_valgrind();
-    e->set = epoll_create1(EPOLL_CLOEXEC);
-    if (e->set >= 0)
-        e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (e->wake_fd < 0 ||
-        epoll_ctl(e->set, EPOLL_CTL_ADD, e->wake_fd, &event) < 0) {
-        *code = -errno;
-        epoll_destroy(&e->engine);
-        return NULL;
-    }
-    return &e->engine;
+    e->wake_fd = e->set = -1;
+    *code = krait__watch_init(&e->watch);
+    if (*code == 0)
+        *code = look_at(e, &e->set, epoll_create1(EPOLL_CLOEXEC));
+    if (*code == 0)
+        *code = look_at(e, &e->wake_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (*code == 0)
+        return &e->engine;
+    epoll_destroy(&e->engine);
+    return NULL;
 }

@@ -11,11 +11,11 @@
 
 /* --- forks ------------------------------------------------------------- */
 
-static atomic_uint generation = 1;
+atomic_uint krait__generations = 1;
 
 static void in_child(void)
 {
-    atomic_fetch_add(&generation, 1);
+    atomic_fetch_add(&krait__generations, 1);
 }
 
 /* Before any thread of the program's, so that no fork goes unseen. Without
@@ -26,15 +26,11 @@ __attribute__((constructor)) static void watch_forks(void)
     pthread_atfork(NULL, NULL, in_child);
 }
 
-unsigned krait__generation(void)
-{
-    return atomic_load_explicit(&generation, memory_order_relaxed);
-}
-
 /* Nobody but the caller's process is inside any more. */
-static void forget_parents(struct krait__handle *h, unsigned now)
+void krait__handle_adopt(struct krait__handle *h)
 {
     enum { BUSY = 0 };
+    unsigned now = krait__generation();
     unsigned was = atomic_load(&h->generation);
 
     if (was != BUSY && was != now &&
@@ -51,15 +47,20 @@ static void forget_parents(struct krait__handle *h, unsigned now)
         sched_yield(); /* another thread is at it */
 }
 
-static inline void adopt(struct krait__handle *h)
-{
-    unsigned now = krait__generation();
-
-    if (atomic_load_explicit(&h->generation, memory_order_acquire) != now)
-        forget_parents(h, now);
-}
-
 /* --- in and out -------------------------------------------------------- */
+
+/* After four thousand million handles they repeat: to be mistaken for another
+ * a handle would have to have its fd, too, and a file that outlived it. */
+static uint32_t next_serial(void)
+{
+    static atomic_uint last;
+    uint32_t serial;
+
+    do
+        serial = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    while (serial == 0);
+    return serial;
+}
 
 void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
                         int (*end)(struct krait__handle *h))
@@ -67,39 +68,19 @@ void krait__handle_init(struct krait__handle *h, int fd, int family, int type,
     h->fd = fd;
     h->family = (uint8_t)family;
     h->type = (uint8_t)type;
+    h->serial = next_serial();
     h->waiters = NULL;
     h->end = end;
     atomic_init(&h->lock.word, 0);
     atomic_init(&h->kept, 0);
-    atomic_init(&h->inline_urgent, false);
+    atomic_init(&h->plain_tcp, false);
     atomic_init(&h->visitors, 0);
     atomic_init(&h->generation, krait__generation());
     atomic_init(&h->state, KRAIT__ONE_REF);
 }
 
-bool krait__enter(struct krait__handle *h)
+int krait__handle_end(struct krait__handle *h)
 {
-    unsigned was;
-
-    adopt(h);
-    was = atomic_fetch_add_explicit(&h->state, KRAIT__ONE_REF,
-                                    memory_order_acquire);
-    if (!(was & KRAIT__CLOSING))
-        return true;
-    krait__leave(h);
-    return false;
-}
-
-int krait__leave(struct krait__handle *h)
-{
-    /* Release what this call did to whoever ends the handle, and acquire what
-     * all the others did where that is us. */
-    unsigned now = atomic_fetch_sub_explicit(&h->state, KRAIT__ONE_REF,
-                                             memory_order_acq_rel) -
-                   KRAIT__ONE_REF;
-
-    if (now >= KRAIT__ONE_REF || !(now & KRAIT__CLOSING))
-        return 0;
     krait__await_visitors(&h->visitors);
     return h->end(h);
 }
@@ -115,58 +96,41 @@ void krait__await_visitors(atomic_uint *visitors)
 
 /* --- the list of those who wait ----------------------------------------- */
 
-void krait__handle_unlock(struct krait__handle *h)
+static void wake_listed(struct krait__handle *h)
 {
-    while (krait__unlock(&h->lock)) {
-        if (!krait__lock_or_flag(&h->lock))
-            return;
-        for (struct krait__node *n = h->waiters; n; n = n->next) {
-            struct krait__waiter *w = (struct krait__waiter *)n;
+    for (struct krait__node *n = h->waiters; n; n = n->next) {
+        struct krait__waiter *w = (struct krait__waiter *)n;
 
-            w->wake(w);
-        }
+        w->wake(w);
     }
 }
 
-/* From signal handlers too. */
-static void wake_waiters(struct krait__handle *h)
+/* Whoever finds the lock held leaves a flag, and its holder does the work. */
+void krait__handle_wake(struct krait__handle *h)
 {
     int saved = errno;
+    bool again = true;
 
-    if (krait__lock_or_flag(&h->lock)) {
-        /* The flag for ourselves: unlocking does the work, and does it for
-         * everybody. */
-        krait__lock_or_flag(&h->lock);
-        krait__handle_unlock(h);
+    while (again && krait__lock_or_flag(&h->lock)) {
+        wake_listed(h);
+        again = krait__unlock(&h->lock);
     }
     errno = saved;
-}
-
-void krait__publish(struct krait__handle *h, struct krait__waiter *w)
-{
-    krait__lock(&h->lock);
-    krait__list_add(&h->waiters, &w->node);
-    krait__handle_unlock(h);
-}
-
-void krait__withdraw(struct krait__handle *h, struct krait__waiter *w)
-{
-    krait__lock(&h->lock);
-    krait__list_remove(&w->node);
-    krait__handle_unlock(h);
 }
 
 /* --- marks -------------------------------------------------------------- */
 
 void krait__handle_mark(struct krait__handle *h, unsigned bits)
 {
-    adopt(h);
+    if (atomic_load_explicit(&h->generation, memory_order_acquire) !=
+        krait__generation())
+        krait__handle_adopt(h);
     krait__visit(&h->visitors);
     /* First the mark, then the list; a waiter goes on the list first and looks
      * for the mark then. The list's lock orders the two, so that one of them
      * sees the other. */
     atomic_fetch_or_explicit(&h->state, bits, memory_order_release);
-    wake_waiters(h);
+    krait__handle_wake(h);
     krait__visited(&h->visitors);
 }
 

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * uring.c - the engine over io_uring: it takes whole operations, so that a
- * fiber that has to wait for bytes finds them in its own buffer when it runs
- * again.
+ * uring.c - the engine over io_uring: for what a ring does best, and for what
+ * it doesn't an edge-triggered epoll set beside it (watch.h).
+ *
+ * TCP's sends go to the ring whole: one system call hands all of a loop's turn
+ * to the kernel, and the peers are woken together. Receives don't. A receive
+ * that waits in the ring is woken by an urgent byte of TCP's, and reads over
+ * it: it is lost. The ring's polls can't tell such a byte from others, and have
+ * to be armed anew for every wait, or else hold the file open. epoll(7) does
+ * neither, and costs one system call a turn. A Unix stream's sends wait there
+ * too: in the ring they are told ECONNRESET where a system call says EPIPE.
+ * Whatever is not a stream socket is polled by the ring.
  *
  * What is submitted goes to the ring, and one system call a loop hands all of
  * it to the kernel and sleeps. Completions are copied out of the ring before
@@ -28,6 +36,7 @@
 
 #include "base/valgrind.h"
 #include "engine/engine.h"
+#include "engine/watch.h"
 
 #ifndef KRAIT_URING
 
@@ -52,10 +61,10 @@ struct krait__engine *krait__uring_new(int *code)
 #define CQ_SIZE 4096
 
 /* Completions taken out of the ring at a time, at most. */
-#define BATCH   64
+#define BATCH   256
 
 /* What stands for the address of an operation where there is none. */
-enum { NOBODY = 0, WAKE = 1 };
+enum { NOBODY = 0, WAKE = 1, WATCH = 2 };
 
 /* The bits of an operation's state. */
 enum {
@@ -69,10 +78,13 @@ enum {
 struct uring_engine {
     struct krait__engine engine; /* first */
     struct io_uring ring;
+    struct krait__watch watch;
     int wake_fd;
-    bool armed;  /* a poll of wake_fd is in the kernel */
-    bool skips;  /* the kernel can be silent about a success */
-    bool missed; /* a cancellation has not found its operation */
+    bool armed;   /* a poll of wake_fd is in the kernel */
+    bool watched; /* ... and one of the watch's epoll set */
+    bool news;    /* which may have something to tell */
+    bool skips;   /* the kernel can be silent about a success */
+    bool missed;  /* a cancellation has not found its operation */
     struct krait__node *put_off, *ending;
 };
 
@@ -119,10 +131,7 @@ static void fill_start(struct io_uring_sqe *sqe, struct krait__op *op)
     if (op->kind == KRAIT__POLL)
         io_uring_prep_poll_add(sqe, op->arg[0], events_for(op));
     else if (op->state & STAND_IN)
-        io_uring_prep_poll_add(sqe, op->h->fd,
-                               op->kind == KRAIT__RECV ? POLLIN : POLLOUT);
-    else if (op->kind == KRAIT__RECV)
-        io_uring_prep_recv(sqe, op->h->fd, op->buf, len, op->flags);
+        io_uring_prep_poll_add(sqe, op->h->fd, POLLOUT);
     else
         io_uring_prep_send(sqe, op->h->fd, op->buf, len,
                            op->flags | MSG_NOSIGNAL);
@@ -156,6 +165,7 @@ static void push(struct uring_engine *e, struct krait__op *op)
 {
     struct io_uring_sqe *sqe = room(e);
 
+    e->engine.queued = true;
     if (sqe) {
         fill(e, sqe, op);
         return;
@@ -203,19 +213,31 @@ static void cancel_again(struct uring_engine *e)
     }
 }
 
+static bool is_for_watch(const struct krait__op *op)
+{
+    return op->kind != KRAIT__POLL &&
+           (op->kind != KRAIT__SEND || op->h->family == AF_UNIX);
+}
+
 static int uring_submit(struct krait__engine *engine, struct krait__op *op)
 {
-    if (!(engine->takes & 1U << op->kind))
-        return -EINVAL;
+    struct uring_engine *e = (struct uring_engine *)engine;
+
+    if (is_for_watch(op))
+        return krait__watch_submit(&e->watch, op);
     if (op->kind == KRAIT__POLL && op->arg[0] < 0)
         return -EBADF;
     op->state = 0;
-    push((struct uring_engine *)engine, op);
+    push(e, op);
     return 0;
 }
 
 static void uring_cancel(struct krait__engine *engine, struct krait__op *op)
 {
+    if (is_for_watch(op)) {
+        krait__watch_cancel(op);
+        return;
+    }
     if (op->state & CANCELLED)
         return;
     op->state |= CANCELLED;
@@ -294,12 +316,18 @@ static int take(struct uring_engine *e, const struct completion *c)
     struct krait__op *op;
     int res = c->res;
 
-    if (c->user_data == WAKE)
+    switch (c->user_data) {
+    case WAKE:
         e->armed = c->flags & IORING_CQE_F_MORE;
-    if (c->user_data == NOBODY && res == -ENOENT)
-        e->missed = true;
-    if (c->user_data == WAKE || c->user_data == NOBODY)
         return 0;
+    case WATCH:
+        e->watched = c->flags & IORING_CQE_F_MORE;
+        e->news = true;
+        return 0;
+    case NOBODY:
+        e->missed |= res == -ENOENT;
+        return 0;
+    }
     op = (struct krait__op *)(uintptr_t)c->user_data;
     if (must_go_on(op, &res)) {
         if (!(op->state & CANCELLED)) {
@@ -331,23 +359,26 @@ static int tell(struct uring_engine *e, unsigned budget)
         };
     io_uring_cq_advance(&e->ring, n);
     for (unsigned i = 0; i < n; i++)
+        __builtin_prefetch((void *)(uintptr_t)got[i].user_data, 1);
+    for (unsigned i = 0; i < n; i++)
         told += take(e, &got[i]);
     return told;
 }
 
 /* --- waiting ------------------------------------------------------------ */
 
-/* The poll stays armed, and speaks at every write; nobody reads the eventfd, so
- * that a wake is a write and no more. */
-static void arm_wake(struct uring_engine *e)
+/* A poll that stays armed, and speaks whenever something comes: for the
+ * eventfd at every write (nobody reads it, so that a wake is a write and no
+ * more), for the epoll set at every event. */
+static void arm(struct uring_engine *e, int fd, unsigned who, bool *armed)
 {
-    struct io_uring_sqe *sqe = room(e);
+    struct io_uring_sqe *sqe = *armed ? NULL : room(e);
 
     if (!sqe)
         return;
-    io_uring_prep_poll_multishot(sqe, e->wake_fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, WAKE);
-    e->armed = true;
+    io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, who);
+    *armed = true;
 }
 
 /* Submits, and sleeps for `left` at most. 0 or more; or a negative code. */
@@ -370,6 +401,12 @@ static int sleep_in_ring(struct uring_engine *e, int64_t until, int64_t left)
     return code;
 }
 
+static bool must_not_sleep(struct uring_engine *e)
+{
+    return e->put_off || !e->armed || !e->watched || e->news ||
+           e->watch.ready || io_uring_cq_ready(&e->ring);
+}
+
 static int enter(struct uring_engine *e, int64_t until, unsigned budget)
 {
     int64_t left = 0, now;
@@ -380,26 +417,48 @@ static int enter(struct uring_engine *e, int64_t until, unsigned budget)
         left = KRAIT__NEVER;
     else if (until != KRAIT__AT_ONCE && until > (now = krait__now()))
         left = until - now;
-    if (left == 0 || e->put_off || !e->armed || io_uring_cq_ready(&e->ring))
+    if (left == 0 || must_not_sleep(e))
         return io_uring_submit_and_get_events(&e->ring);
     return sleep_in_ring(e, until, left);
+}
+
+/* Where more has come than one look fetches, the poll says nothing of the
+ * rest. */
+static int ask_watch(struct uring_engine *e, unsigned budget)
+{
+    int own[KRAIT__WATCH_BATCH], nown;
+    int max = budget < KRAIT__WATCH_BATCH ? (int)budget : KRAIT__WATCH_BATCH;
+    int n;
+
+    if (e->news && !e->watch.ready) {
+        n = krait__watch_fetch(&e->watch, KRAIT__AT_ONCE, max, own, &nown);
+        if (n != -EINTR)
+            e->news = n == max;
+    }
+    return krait__watch_tell(&e->watch, budget);
 }
 
 static int uring_wait(struct krait__engine *engine, int64_t until,
                       unsigned budget)
 {
     struct uring_engine *e = (struct uring_engine *)engine;
+    unsigned told = 0;
     int code;
 
-    if (!e->armed)
-        arm_wake(e);
+    e->engine.queued = e->put_off;
+    arm(e, e->wake_fd, WAKE, &e->armed);
+    arm(e, e->watch.set, WATCH, &e->watched);
     push_put_off(e);
     if (e->missed)
         cancel_again(e);
     code = enter(e, until, budget);
-    if (io_uring_cq_ready(&e->ring) > 0)
-        return tell(e, budget);
-    return code < 0 && code != -ETIME ? code : 0;
+    if (io_uring_cq_ready(&e->ring) > 0) {
+        told = (unsigned)tell(e, budget);
+        code = 0;
+    }
+    if (told < budget)
+        told += (unsigned)ask_watch(e, budget - told);
+    return told == 0 && code < 0 && code != -ETIME ? code : (int)told;
 }
 
 static void uring_wake(struct krait__engine *engine)
@@ -419,6 +478,7 @@ static void uring_destroy(struct krait__engine *engine)
 
     io_uring_queue_exit(&e->ring);
     close(e->wake_fd);
+    krait__watch_free(&e->watch);
     free(e);
 }
 
@@ -431,12 +491,12 @@ static void uring_abandon(struct krait__engine *engine)
 
     close(e->ring.ring_fd);
     close(e->wake_fd);
+    krait__watch_abandon(&e->watch);
     free(e);
 }
 
 static const struct krait__engine uring_engine = {
     .name = "io_uring",
-    .takes = 1U << KRAIT__POLL | 1U << KRAIT__RECV | 1U << KRAIT__SEND,
     .submit = uring_submit,
     .cancel = uring_cancel,
     .wait = uring_wait,
@@ -499,19 +559,19 @@ struct krait__engine *krait__uring_new(int *code)
         return NULL;
     }
     e->engine = uring_engine;
+    *code = krait__watch_init(&e->watch);
+    if (*code < 0)
+        goto no_watch;
     e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (e->wake_fd < 0) {
-        *code = -errno;
-        free(e);
-        return NULL;
-    }
-    *code = make_ring(e);
-    if (*code < 0) {
+    *code = e->wake_fd < 0 ? -errno : make_ring(e);
+    if (*code == 0)
+        return &e->engine;
+    if (e->wake_fd >= 0)
         close(e->wake_fd);
-        free(e);
-        return NULL;
-    }
-    return &e->engine;
+no_watch:
+    krait__watch_free(&e->watch);
+    free(e);
+    return NULL;
 }
 
 #endif

@@ -23,7 +23,6 @@
 _Atomic(struct krait__runtime *) krait__runtime;
 
 static atomic_bool running;
-static _Atomic(const struct krait_fiber *) leaving;
 static atomic_uint visitors; /* threads outside, inside a call */
 
 /* --- from outside ------------------------------------------------------ */
@@ -57,10 +56,10 @@ static void in_child(void)
     struct krait__runtime *rt = atomic_load(&krait__runtime);
 
     krait__worker_set(NULL);
+    krait__flow()->parks = false;
     atomic_store(&krait__runtime, NULL);
     atomic_store(&running, false);
     atomic_store(&visitors, 0);
-    atomic_store(&leaving, NULL);
     for (int i = 0; rt && i < rt->nworkers; i++) {
         struct krait__worker *w = &rt->workers[i];
 
@@ -84,12 +83,7 @@ void krait__leave_child(int result)
 
 static void on_exit_begin(void)
 {
-    atomic_store(&leaving, krait_self());
-}
-
-bool krait__leaving(const struct krait_fiber *f)
-{
-    return atomic_load_explicit(&leaving, memory_order_relaxed) == f;
+    krait__flow()->parks = false;
 }
 
 static void watch_exit(void)
@@ -153,6 +147,8 @@ static int check_options(struct krait__runtime *rt, const char **why)
     if (ask_environment(rt) < 0)
         return -EINVAL;
     *why = NULL;
+    /* Where others could run meanwhile. */
+    rt->spins = o->workers <= count_cpus() && sysconf(_SC_NPROCESSORS_ONLN) > 1;
     return 0;
 }
 

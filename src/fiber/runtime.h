@@ -35,14 +35,9 @@
 enum { KRAIT__NAME_WORDS = (KRAIT_FIBER_NAME_MAX + 1) / 8 };
 
 struct krait_fiber {
-    struct krait__context context;
+    /* What each turn needs lies together, up to the context's first word. */
     struct krait__worker *worker;
-    struct krait_fiber *next;    /* on the ready queue */
-    struct krait__node all_node; /* of its worker's fibers */
-    struct krait__timer timer;
-    struct krait__flow flow;
-    struct krait__parker parker;
-
+    struct krait_fiber *next; /* on the ready queue */
     bool woken;        /* since it last parked: the next park returns at once */
     bool parked;       /* switched away from, and on no queue */
     bool signalled;    /* a signal has come: the hook is to be asked */
@@ -50,7 +45,12 @@ struct krait_fiber {
     bool no_cancel;    /* krait_setcancelstate */
     atomic_uint waits; /* enum krait_wait */
     atomic_bool cancelled;
+    struct krait__timer timer;
+    struct krait__flow flow;
+    struct krait__context context;
 
+    struct krait__node all_node; /* of its worker's fibers */
+    struct krait__parker parker;
     atomic_bool posted; /* in its worker's inbox */
     struct krait_fiber *next_posted;
 
@@ -91,8 +91,14 @@ struct krait__worker {
     struct krait__timers timers;
     struct krait__stack_cache stacks;
     struct krait__node *all;
-    unsigned slice; /* what `current` may still do without parking */
-    bool told;      /* that the run-time is ending */
+    int64_t idle_since, gap; /* when there was nothing to do any more (0: there
+                              * is), and how long that lasts lately */
+    uint64_t asked_at;       /* counts.switches, when the engine was asked */
+    long asked_tick;         /* ... and the coarse clock's ns */
+    int64_t turns;           /* of fibers between two such times, lately */
+    uint64_t turns_before;   /* counts.switches, when the last one began */
+    unsigned slice;          /* what `current` may still do without parking */
+    bool told;               /* that the run-time is ending */
     struct krait__counts counts;
 
     _Alignas(64) _Atomic(struct krait_fiber *) inbox; /* latest first */
@@ -110,6 +116,7 @@ struct krait__runtime {
     struct krait__worker *workers;
     struct krait__stacks *stacks;
     krait_run_options opt; /* with the defaults filled in */
+    bool spins;            /* a worker may look around before it sleeps */
     const char *asked_by;  /* who chose the engine, where somebody did */
     int (*main)(void *arg);
     void *arg;
@@ -176,9 +183,6 @@ struct krait_fiber *krait__fiber_on(const struct krait__stack *stack);
 /* The name, or ""; `buf` has KRAIT_FIBER_NAME_MAX + 1 bytes. From any thread
  * while the stack pool lives. */
 const char *krait__fiber_name(struct krait_fiber *f, char *buf);
-
-/* True where this fiber has called exit(3), and is in it. */
-bool krait__leaving(const struct krait_fiber *f);
 
 /* A fiber's function has returned in the child of a fork. */
 _Noreturn void krait__leave_child(int result);

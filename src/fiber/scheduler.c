@@ -31,9 +31,16 @@
 /* Operations that a fiber may do in a row without parking. */
 enum { SLICE = 64 };
 
+/* Turns of fibers between two questions to the engine, at most. */
+enum { UNASKED = 8 };
+
 /* Operations that are ended in one turn of the loop: without a bound, cold
  * connections wait for hot ones. */
-enum { BUDGET = 64 };
+enum { BUDGET = 256 };
+
+/* Of a fiber's frames, so much is fetched before its turn: a parked receive's,
+ * with a margin. */
+enum { LINE = 64, AHEAD = 8 * LINE };
 
 /* How long a worker is idle before its free stacks count as cold. */
 #define COLD KRAIT__NS_PER_SEC
@@ -152,6 +159,62 @@ static void empty_inbox(struct krait__worker *w)
     }
 }
 
+/* --- looking around before sleeping -------------------------------------- */
+
+/* What comes within microseconds is faster found than slept for: to be woken
+ * takes longer. So a worker that has nothing to do looks around for a while
+ * before it sleeps, as long as that has paid lately; one wait that was longer
+ * takes a few short ones to be forgotten. And only where it mostly has a fiber
+ * or two to run between two waits: more of them share the price of being
+ * woken. */
+
+/* How long it looks around; and what a wait that it has slept through counts
+ * as, at most. */
+#define SPIN     (50 * KRAIT__NS_PER_MS / 1000)
+#define LONG_GAP (2 * SPIN)
+
+/* Shorter is no wait: what came was there, or under way in the kernel. */
+#define SHORT_GAP (KRAIT__NS_PER_MS / 250)
+
+/* Fibers' turns between two waits: their moving average, in sixteenths. */
+enum { FEW = 24, MANY = 64 * 16 };
+
+static void begin_idle(struct krait__worker *w, int64_t now)
+{
+    uint64_t switches =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+    int64_t turns = (int64_t)(switches - w->turns_before) * 16;
+
+    w->turns_before = switches;
+    w->turns += ((turns < MANY ? turns : MANY) - w->turns) / 8;
+    w->idle_since = now;
+}
+
+/* Whether the worker, which has nothing to do, is not to sleep yet. */
+static bool looks_around(struct krait__worker *w)
+{
+    int64_t now;
+
+    if (!w->runtime->spins)
+        return false;
+    now = krait__now();
+    if (w->idle_since == 0)
+        begin_idle(w, now);
+    return w->turns <= FEW && w->gap < SPIN && now - w->idle_since < SPIN;
+}
+
+/* There is something to do again. */
+static void end_idle(struct krait__worker *w)
+{
+    int64_t gap = krait__now() - w->idle_since;
+
+    w->idle_since = 0;
+    if (gap >= SPIN)
+        w->gap = LONG_GAP;
+    else if (gap >= SHORT_GAP)
+        w->gap += (gap - w->gap) / 4;
+}
+
 /* --- running fibers ----------------------------------------------------- */
 
 /* The fiber has left its stack for ever. */
@@ -196,23 +259,41 @@ static void run(struct krait__worker *w, struct krait_fiber *f)
     bury(w, f);
 }
 
+/* Among a thousand fibers each is cold when its turn comes. While one runs, the
+ * next one's frames are fetched, and the one after it. */
+static void fetch_ahead(const struct krait_fiber *f)
+{
+    const char *sp;
+
+    if (!f)
+        return;
+    sp = f->context.sp;
+    for (unsigned at = 0; at < AHEAD; at += LINE)
+        __builtin_prefetch(sp + at, 1);
+    if (f->next)
+        __builtin_prefetch(f->next);
+}
+
 /* Those that are ready now, not those that become so meanwhile. */
 static void run_ready(struct krait__worker *w)
 {
     struct krait_fiber *f, *next = w->ready;
 
+    if (next && w->idle_since)
+        end_idle(w);
     *w->ready_end = NULL;
     w->ready = NULL;
     w->ready_end = &w->ready;
     while ((f = next)) {
         next = f->next;
+        fetch_ahead(next);
         run(w, f);
     }
 }
 
 /* Back to the loop. errno is the fiber's: the library's own calls on other
  * stacks must not change it. */
-static void leave(struct krait__worker *w, struct krait_fiber *f)
+static inline void leave(struct krait__worker *w, struct krait_fiber *f)
 {
     int saved = errno;
 
@@ -248,16 +329,18 @@ void krait_yield(void)
     leave(w, f);
 }
 
-void krait__breathe(void)
+static void breathe(struct krait__worker *w)
 {
-    struct krait__worker *w = here;
-
-    if (!krait__in_fiber())
-        return;
     if (w->slice > 0)
         w->slice--;
     else
         krait_yield();
+}
+
+void krait__breathe(void)
+{
+    if (krait__in_fiber())
+        breathe(here);
 }
 
 /* --- the loop ----------------------------------------------------------- */
@@ -317,6 +400,26 @@ static int64_t when_cold(const struct krait__worker *w)
     return w->stacks.count > 0 ? krait__now() + COLD : KRAIT__NEVER;
 }
 
+/* To ask costs a system call: more than the turns of a fiber or two. While
+ * fibers are ready it can wait, for a few turns that were short. The clock that
+ * tells is one that ticks each few milliseconds, and costs next to nothing. */
+static bool need_not_ask(struct krait__worker *w)
+{
+    uint64_t switches =
+        atomic_load_explicit(&w->counts.switches, memory_order_relaxed);
+    struct timespec tick;
+
+    if (!w->ready || w->engine->queued || switches - w->asked_at >= UNASKED)
+        goto ask;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+    if (tick.tv_nsec == w->asked_tick)
+        return true;
+    w->asked_tick = tick.tv_nsec;
+ask:
+    w->asked_at = switches;
+    return false;
+}
+
 /* A signal has come: its hook is asked by each fiber that waits, in its own
  * place, as a thread that waits would. */
 static void ask_engine(struct krait__worker *w)
@@ -324,7 +427,9 @@ static void ask_engine(struct krait__worker *w)
     int64_t until = KRAIT__AT_ONCE, cold = KRAIT__NEVER;
     int rc;
 
-    if (!w->ready) {
+    if (need_not_ask(w))
+        return;
+    if (!w->ready && !looks_around(w)) {
         atomic_store(&w->asleep, true);
         if (!something_came(w)) {
             cold = when_cold(w);
@@ -332,7 +437,8 @@ static void ask_engine(struct krait__worker *w)
         }
     }
     rc = w->engine->wait(w->engine, until, BUDGET);
-    atomic_store(&w->asleep, false);
+    if (atomic_load_explicit(&w->asleep, memory_order_relaxed))
+        atomic_store(&w->asleep, false);
     if (rc == 0 && cold != KRAIT__NEVER && krait__now() >= cold)
         krait__stack_cache_flush(w->runtime->stacks, &w->stacks);
     if (rc == -EINTR && krait__has_signal_hook())
@@ -377,22 +483,27 @@ static int why_woken(struct krait_fiber *f, int64_t until)
                                                           : 0;
 }
 
+/* A parked fiber keeps the frames that it is in, and among a thousand of them
+ * each line is a cache miss: what every wait goes through has no frame of its
+ * own. */
+#define INTO __attribute__((always_inline)) inline
+
 /* Switched away from until woken. */
-static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
-                      enum krait_wait what)
+INTO static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
+                           enum krait_wait what)
 {
     _Atomic uint64_t *waiting = &w->counts.waiting_for[what];
 
-    f->waits = what;
+    atomic_store_explicit(&f->waits, what, memory_order_relaxed);
     f->parked = true;
     krait__count(waiting, 1);
     leave(w, f);
     krait__count(waiting, (uint64_t)-1);
-    f->waits = KRAIT_WAIT_NONE;
+    atomic_store_explicit(&f->waits, KRAIT_WAIT_NONE, memory_order_relaxed);
 }
 
-static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
-                      enum krait_wait what, int64_t until)
+INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
+                           enum krait_wait what, int64_t until)
 {
     int rc;
 
@@ -447,16 +558,21 @@ void krait__unpark(struct krait__parker *p)
         krait__post(p->fiber);
 }
 
-int krait__stopped(void)
+/* Why a call that may wait can't begin; 0: it can. */
+static inline int stop_of(const struct krait_fiber *f)
 {
-    struct krait_fiber *f = current(here);
     int64_t until = krait__scope_deadline();
-    int rc = 0;
 
     if (f && stopped(f))
-        rc = -ECANCELED;
-    else if (until != KRAIT__NEVER && krait__now() >= until)
-        rc = -KRAIT__ETIMEOUT;
+        return -ECANCELED;
+    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
+                                                          : 0;
+}
+
+int krait__stopped(void)
+{
+    int rc = stop_of(current(here));
+
     /* Who tries again and again all the same leaves the others their turn. */
     if (rc < 0)
         krait__breathe();
@@ -464,18 +580,6 @@ int krait__stopped(void)
 }
 
 /* --- operations -------------------------------------------------------- */
-
-bool krait__in_fiber(void)
-{
-    struct krait_fiber *f = current(here);
-
-    return f && !krait__leaving(f);
-}
-
-bool krait__takes(const struct krait__op *op)
-{
-    return here->engine->takes & (1u << op->kind);
-}
 
 bool krait__fiber_waits(krait_fiber *f)
 {
@@ -502,14 +606,21 @@ static void on_done(struct krait__op *op)
     wake_here(wait->fiber);
 }
 
+static void belongs_to(struct krait__op *op, struct op_wait *wait)
+{
+    op->done = on_done;
+    op->owner = wait;
+}
+
 static bool marked(struct krait__handle *h, unsigned bits)
 {
     return h && krait__marked(h, bits | KRAIT__CLOSING);
 }
 
 /* Until the operation is over, or there is a reason to end it. */
-static int await(struct op_wait *wait, enum krait_wait what,
-                 struct krait__handle *h, unsigned bits, int64_t until)
+static int await(struct krait__worker *w, struct op_wait *wait,
+                 enum krait_wait what, struct krait__handle *h, unsigned bits,
+                 int64_t until)
 {
     int rc = 0;
 
@@ -517,41 +628,49 @@ static int await(struct op_wait *wait, enum krait_wait what,
         if (marked(h, bits))
             rc = -ECANCELED;
         else
-            rc = krait__park(what, until);
+            rc = park_fiber(w, wait->fiber, what, until);
     }
     return rc;
 }
 
-static ssize_t perform(struct krait__op *op, struct op_wait *wait,
-                       enum krait_wait what, struct krait__handle *h,
-                       unsigned bits, int64_t until)
+/* A pending operation: to its end, or to where it is worth another try. */
+static ssize_t finish(struct krait__worker *w, struct krait__op *op,
+                      struct op_wait *wait, enum krait_wait what,
+                      struct krait__handle *h, unsigned bits, int64_t until)
 {
-    struct krait__engine *engine = here->engine;
     int rc;
 
-    op->done = on_done;
-    op->owner = wait;
-    krait__count(&here->counts.operations, 1);
-    rc = engine->submit(engine, op);
-    if (rc < 0)
-        return rc;
-    rc = await(wait, what, h, bits, until);
+    if (h)
+        krait__publish(h, &wait->waiter);
+    rc = await(w, wait, what, h, bits, until);
     if (!wait->over)
-        engine->cancel(engine, op);
+        w->engine->cancel(w->engine, op);
     while (!wait->over)
         krait__park_anyhow(what);
-    /* Readiness may be thrown away, bytes may not. */
-    if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)))
+    if (h)
+        krait__withdraw(h, &wait->waiter);
+    /* Readiness may be thrown away, bytes may not; and a wait that was ended
+     * leaves no time for another try. */
+    if (op->res == -ECANCELED || (op->kind == KRAIT__POLL && marked(h, bits)) ||
+        (op->res == -EAGAIN &&
+         (marked(h, bits) || (rc < 0 && rc != -KRAIT__ETIMEOUT))))
         return rc < 0 ? rc : -ECANCELED;
     return op->res;
 }
 
 /* Until woken, for no operation's sake: once. */
-static int rest(enum krait_wait what, struct krait__handle *h, unsigned bits,
-                int64_t until)
+__attribute__((noinline)) static int rest(struct op_wait *wait,
+                                          enum krait_wait what,
+                                          struct krait__handle *h,
+                                          unsigned bits, int64_t until)
 {
-    int rc = marked(h, bits) ? 0 : krait__park(what, until);
+    int rc;
 
+    if (h)
+        krait__publish(h, &wait->waiter);
+    rc = marked(h, bits) ? 0 : krait__park(what, until);
+    if (h)
+        krait__withdraw(h, &wait->waiter);
     return marked(h, bits) ? -ECANCELED : rc;
 }
 
@@ -559,17 +678,24 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
                              struct krait__handle *h, unsigned bits,
                              int64_t until)
 {
-    struct op_wait wait = {
-        .waiter.wake = on_mark,
-        .fiber = current(here),
-    };
+    struct krait__worker *w = here;
+    struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(w)};
     ssize_t res;
+    int rc = marked(h, bits) ? -ECANCELED : stop_of(wait.fiber);
 
-    if (h)
-        krait__publish(h, &wait.waiter);
-    res = op ? perform(op, &wait, what, h, bits, until)
-             : rest(what, h, bits, until);
-    if (h)
-        krait__withdraw(h, &wait.waiter);
-    return res;
+    until = krait__earlier(until, krait__scope_deadline());
+    if (!op)
+        return rest(&wait, what, h, bits, until);
+    belongs_to(op, &wait);
+    krait__count(&w->counts.operations, 1);
+    for (res = -EAGAIN; res == -EAGAIN && rc == 0;) {
+        wait.over = false;
+        rc = w->engine->submit(w->engine, op);
+        if (rc == 0)
+            res = finish(w, op, &wait, what, h, bits, until);
+    }
+    if (rc == 0)
+        return res;
+    breathe(w); /* it may be called in a loop */
+    return rc == KRAIT__DONE ? op->res : rc;
 }

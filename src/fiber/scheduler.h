@@ -11,16 +11,16 @@
 #include <sys/types.h>
 #include <krait/fiber.h>
 
+#include "base/flow.h"
 #include "engine/engine.h"
 
 /* True where the caller is a fiber that can be parked: not in a plain thread,
  * not in the child of a fork, and not in exit(3): stdio flushes its FILEs then,
  * and what waits must wait where it is. */
-bool krait__in_fiber(void);
-
-/* True where the caller's engine performs such operations whole. In a fiber
- * only. */
-bool krait__takes(const struct krait__op *op);
+static inline bool krait__in_fiber(void)
+{
+    return krait__flow()->parks;
+}
 
 /* Gives `op` to the worker's engine and parks until it is done: its result. Or
  * why it ended early, nothing having happened: -ECANCELED (one of `bits`, or

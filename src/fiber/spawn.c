@@ -48,6 +48,20 @@ struct krait_fiber *krait__fiber_on(const struct krait__stack *stack)
     return (struct krait_fiber *)(top - top % alignof(max_align_t));
 }
 
+/* All but the failure's text. By pieces that a compiler makes a few stores of:
+ * for the whole, gcc's `rep stos` would take longer than the rest of a fiber's
+ * making. */
+static void clear(struct krait_fiber *f)
+{
+    enum { PIECE = 64, SIZE = offsetof(struct krait_fiber, failure.op) };
+    enum { PIECES = SIZE / PIECE, REST = SIZE % PIECE };
+    char *at = (char *)f;
+
+    for (int i = 0; i < PIECES; i++, at += PIECE)
+        memset(at, 0, PIECE);
+    memset(at, 0, REST);
+}
+
 struct krait_fiber *krait__fiber_new(struct krait__runtime *rt,
                                      struct krait__worker *w,
                                      int (*fn)(void *arg), void *arg,
@@ -60,12 +74,12 @@ struct krait_fiber *krait__fiber_new(struct krait__runtime *rt,
                           &stack) < 0)
         return NULL;
     f = krait__fiber_on(&stack);
-    memset(f, 0, offsetof(struct krait_fiber, failure));
-    f->failure.code = 0;
+    clear(f);
     f->worker = w;
     f->timer.until = KRAIT__NEVER;
     f->flow.failure = &f->failure;
     f->flow.is_fiber = true;
+    f->flow.parks = true;
     f->parker.fiber = f;
     f->fn = fn;
     f->arg = arg;
@@ -80,7 +94,10 @@ void krait__fiber_drop(struct krait_fiber *f)
 {
     struct krait__stack stack;
 
-    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+    /* Whoever has the only reference need not take it off: nobody is there to
+     * hand out another. */
+    if (atomic_load_explicit(&f->refs, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
         return;
     stack = f->stack;
     krait__stack_give(f->worker->runtime->stacks, cache_here(), &stack);
@@ -88,12 +105,11 @@ void krait__fiber_drop(struct krait_fiber *f)
 
 /* --- spawn ------------------------------------------------------------- */
 
-/* Where to run it; NULL: there is no such worker. */
+/* Where to run it; NULL: there is no such worker. `own`: the caller's. */
 static struct krait__worker *choose_worker(struct krait__runtime *rt,
+                                           struct krait__worker *own,
                                            int number)
 {
-    struct krait__worker *own = krait__worker_here();
-
     if (number < 0 || number > rt->nworkers)
         return NULL;
     if (number > 0)
@@ -119,13 +135,13 @@ static bool one_more(struct krait__runtime *rt)
 static int start(struct krait__runtime *rt, int (*fn)(void *arg), void *arg,
                  const krait_spawn_options *options, struct krait_fiber **out)
 {
-    struct krait__worker *w = choose_worker(rt, options->worker);
-    bool outside = !krait__worker_here();
+    struct krait__worker *own = krait__worker_here();
+    struct krait__worker *w = choose_worker(rt, own, options->worker);
     struct krait_fiber *f;
 
     if (!w || !fn)
         return -EINVAL;
-    if (outside && atomic_load(&rt->ending))
+    if (!own && atomic_load(&rt->ending))
         return -ECANCELED;
     f = krait__fiber_new(rt, w, fn, arg, options);
     if (!f)
@@ -137,7 +153,7 @@ static int start(struct krait__runtime *rt, int (*fn)(void *arg), void *arg,
         return -ECANCELED;
     }
     *out = f;
-    if (w == krait__worker_here()) {
+    if (w == own) {
         krait__enroll(f);
     } else {
         f->fresh = true;
@@ -181,37 +197,30 @@ krait_fiber *krait_spawn_sized(int (*fn)(void *arg), void *arg,
 
 /* --- join, release, cancel --------------------------------------------- */
 
-static int begin_join(struct krait_fiber *f)
+/* The one who joins is known to the fiber until it has ended or is given up:
+ * 0, or a code. */
+static int wait_for_end(struct krait_fiber *f)
 {
+    struct krait__parker *self = krait__parker();
     int rc = 0;
 
     krait__lock(&f->lock);
-    if (f->joiner)
-        rc = -EBUSY;
+    if (f->joiner) {
+        krait__unlock(&f->lock);
+        return -EBUSY;
+    }
+    f->joiner = self;
+    while (!f->ended && rc == 0) {
+        krait__unlock(&f->lock);
+        rc = krait__park(KRAIT_WAIT_JOIN, KRAIT__NEVER);
+        krait__lock(&f->lock);
+    }
+    if (f->ended)
+        rc = 0;
     else
-        f->joiner = krait__parker();
+        f->joiner = NULL;
     krait__unlock(&f->lock);
     return rc;
-}
-
-static int wait_for_end(struct krait_fiber *f)
-{
-    int rc = 0;
-
-    for (;;) {
-        bool ended;
-
-        krait__lock(&f->lock);
-        ended = f->ended;
-        if (!ended && rc < 0)
-            f->joiner = NULL;
-        krait__unlock(&f->lock);
-        if (ended)
-            return 0;
-        if (rc < 0)
-            return rc;
-        rc = krait__park(KRAIT_WAIT_JOIN, KRAIT__NEVER);
-    }
 }
 
 static int join(struct krait_fiber *f, int *result)
@@ -222,10 +231,7 @@ static int join(struct krait_fiber *f, int *result)
         return -EDEADLK;
     rc = krait__stopped();
     if (rc == 0)
-        rc = begin_join(f);
-    if (rc < 0)
-        return rc;
-    rc = wait_for_end(f);
+        rc = wait_for_end(f);
     if (rc < 0)
         return rc;
     if (result)

@@ -350,35 +350,36 @@ static char *take_cold(struct krait__stacks *pool, struct kind *kind)
     return slot + pool->guard;
 }
 
-/* Their memory goes before anybody can take them. Guards by MADV_GUARD_INSTALL
- * would outlive MADV_DONTNEED; they aren't in its range anyway. Locked memory
+/* Its memory goes before anybody can take it. A guard by MADV_GUARD_INSTALL
+ * would outlive MADV_DONTNEED; it isn't in its range anyway. Locked memory
  * (mlockall) stays. */
-static void give_cold(struct krait__stacks *pool, struct kind *kind,
-                      char *const *stacks, size_t count)
+static void give_cold(struct krait__stacks *pool, struct kind *kind, char *low)
 {
-    size_t i;
-
-    for (i = 0; i < count; i++)
-        madvise(stacks[i], kind->usable, MADV_DONTNEED);
+    madvise(low, kind->usable, MADV_DONTNEED);
     krait__lock(&pool->lock);
-    for (i = 0; i < count; i++)
-        kind->cold[kind->cold_count++] = stacks[i];
+    kind->cold[kind->cold_count++] = low;
     krait__unlock(&pool->lock);
+}
+
+/* Whether stacks of this size are the ones that caches hold. */
+static bool is_default(const struct krait__stacks *pool, size_t size)
+{
+    return size <= pool->kinds[0].usable - COLOUR_ROOM;
 }
 
 int krait__stack_take(struct krait__stacks *pool,
                       struct krait__stack_cache *cache, size_t size,
                       struct krait__stack *out)
 {
-    struct kind *kind = kind_for(pool, size);
+    struct kind *kind;
     char *low;
 
-    if (!kind)
-        return -ENOMEM;
-    if (kind == pool->kinds && cache && cache->count)
-        low = cache->hot[--cache->count];
-    else
-        low = take_cold(pool, kind);
+    if (cache && cache->count > 0 && is_default(pool, size)) {
+        *out = cache->hot[--cache->count];
+        return 0;
+    }
+    kind = kind_for(pool, size);
+    low = kind ? take_cold(pool, kind) : NULL;
     if (!low)
         return -ENOMEM;
     *out = stack_at(kind, low);
@@ -389,20 +390,21 @@ void krait__stack_give(struct krait__stacks *pool,
                        struct krait__stack_cache *cache,
                        struct krait__stack *stack)
 {
-    struct kind *kind = kind_of(pool, stack);
+    struct krait__stack given = *stack;
+    struct kind *kind = kind_of(pool, &given);
 
-    if (kind == pool->kinds && cache && cache->count < KRAIT__HOT_STACKS)
-        cache->hot[cache->count++] = stack->low;
-    else
-        give_cold(pool, kind, &stack->low, 1);
     *stack = (struct krait__stack){.low = NULL};
+    if (kind == pool->kinds && cache && cache->count < KRAIT__HOT_STACKS)
+        cache->hot[cache->count++] = given;
+    else
+        give_cold(pool, kind, given.low);
 }
 
 void krait__stack_cache_flush(struct krait__stacks *pool,
                               struct krait__stack_cache *cache)
 {
-    give_cold(pool, pool->kinds, cache->hot, cache->count);
-    cache->count = 0;
+    while (cache->count > 0)
+        give_cold(pool, pool->kinds, cache->hot[--cache->count].low);
 }
 
 /* --- asking ------------------------------------------------------------ */

@@ -29,11 +29,11 @@ struct krait__stack {
 };
 
 /* How many free stacks a worker keeps as they are, touched pages and all. */
-enum { KRAIT__HOT_STACKS = 64 };
+enum { KRAIT__HOT_STACKS = 256 };
 
 /* A worker's: zero is an empty one. Holds stacks of the pool's default size. */
 struct krait__stack_cache {
-    char *hot[KRAIT__HOT_STACKS];
+    struct krait__stack hot[KRAIT__HOT_STACKS]; /* as they were handed out */
     unsigned count;
 };
 

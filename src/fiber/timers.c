@@ -93,14 +93,11 @@ int krait__timer_arm(struct krait__timers *t, struct krait__timer *timer,
     return 0;
 }
 
-void krait__timer_remove(struct krait__timers *t, struct krait__timer *timer)
+void krait__timer_take_out(struct krait__timers *t, struct krait__timer *timer)
 {
     size_t i = timer->at;
     struct krait__timers_entry last;
 
-    krait__timer_disarm(timer);
-    if (i == 0)
-        return;
     timer->at = 0;
     last = t->heap[--t->count];
     if (last.timer == timer)

@@ -37,8 +37,17 @@ static inline void krait__timer_disarm(struct krait__timer *timer)
     timer->until = KRAIT__NEVER;
 }
 
-/* Out of the heap, before its memory goes. */
-void krait__timer_remove(struct krait__timers *t, struct krait__timer *timer);
+/* Out of the heap, which it is in. */
+void krait__timer_take_out(struct krait__timers *t, struct krait__timer *timer);
+
+/* Disarmed and out of the heap, before its memory goes. */
+static inline void krait__timer_remove(struct krait__timers *t,
+                                       struct krait__timer *timer)
+{
+    krait__timer_disarm(timer);
+    if (timer->at)
+        krait__timer_take_out(t, timer);
+}
 
 /* When to look again; KRAIT__NEVER: nothing is armed. May be too early. */
 int64_t krait__timers_next(const struct krait__timers *t);

@@ -9,11 +9,18 @@
 
 #include <asm/sockios.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "base/signal_hook.h"
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
+
+/* What the everyday way through this file does not need has frames of its own,
+ * since a parked fiber keeps those that it is in: a thousand of them are a
+ * cache's worth. */
+#define APART __attribute__((noinline))
 
 /* --- waiting for readiness --------------------------------------------- */
 
@@ -132,75 +139,65 @@ static int kept(struct krait__handle *h)
 }
 
 /* Whether the caller's engine performs the operation whole, waiting included:
- * where it is known that nobody can tell that from waiting outside. Not where
- * flags or an address give it a meaning beyond the bytes, nor where a kept
- * error would have to be seen before the wait. And
- *
- *   - a receive on TCP that waits inside the kernel is woken by an urgent byte,
- *     and reads over it: it is lost. So only where urgent bytes are bytes like
- *     others (SO_OOBINLINE);
- *   - a send on a Unix socket that waits inside is told ECONNRESET where one
- *     that waits outside is told EPIPE. */
+ * on a stream, where flags or an address give it no meaning beyond the bytes,
+ * and no kept error has to be seen before the wait. A Unix listener that was
+ * shut down has to be told from one that nobody calls (not_yet). */
 static bool goes_whole(const struct krait__op *op, int64_t deadline)
 {
-    bool local = op->h->family == AF_UNIX;
-
-    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM || op->flags ||
-        op->len == 0 || op->addr)
+    if (deadline == KRAIT__AT_ONCE || op->h->type != SOCK_STREAM || op->flags)
         return false;
-    if (op->kind == KRAIT__SEND ? local
-                                : !local && !atomic_load(&op->h->inline_urgent))
+    switch (op->kind) {
+    case KRAIT__RECV:
+    case KRAIT__SEND:
+        return !op->addr && op->len > 0 &&
+               atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
+    case KRAIT__ACCEPT:
+        return op->h->family != AF_UNIX;
+    default:
         return false;
-    return krait__takes(op) &&
-           atomic_load_explicit(&op->h->kept, memory_order_relaxed) == 0;
+    }
 }
 
-static ssize_t attempt_or_whole(struct krait__op *op, bool whole,
-                                int64_t deadline)
+static ssize_t perform_whole(struct krait__op *op, int64_t deadline)
 {
-    ssize_t res;
+    ssize_t res =
+        krait__fiber_perform(op, waits_for(op), op->h, direction(op), deadline);
+    int rc;
 
-    if (!krait__in_fiber())
-        return krait__attempt(op);
-    if (whole)
-        return krait__fiber_perform(op, waits_for(op), op->h, direction(op),
-                                    deadline);
-    res = krait__attempt(op);
-    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
-        krait__breathe(); /* it won't wait now, and may be called in a loop */
+    /* Kept meanwhile, by a send. */
+    if (op->kind == KRAIT__RECV && res == 0 && (rc = kept(op->h)) < 0)
+        return rc;
     return res;
 }
 
 /* As the kernel has it: a send fails with the error at once, a receive after
  * what had come before. */
-static ssize_t attempt_or_kept(struct krait__op *op, bool whole,
-                               int64_t deadline)
+static ssize_t attempt_or_kept(struct krait__op *op, int64_t deadline)
 {
     ssize_t res;
     int rc;
 
     if (op->kind == KRAIT__SEND && (rc = kept(op->h)) < 0)
         return rc;
-    res = attempt_or_whole(op, whole, deadline);
+    res = krait__attempt(op);
+    if (res != -EAGAIN || deadline == KRAIT__AT_ONCE)
+        krait__breathe(); /* it won't wait now, and may be called in a loop */
     if (op->kind == KRAIT__RECV && (res == 0 || res == -EAGAIN) &&
         !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && (rc = kept(op->h)) < 0)
         return rc;
     return res;
 }
 
-/* Who may wait inside the kernel depends on it: goes_whole. */
+/* What an upper layer returns is its own (a record of TLS's, say). */
 static ssize_t set_option(struct krait__op *op)
 {
-    ssize_t res = krait__attempt(op);
-    const int *value = op->buf;
-
-    if (res == 0 && op->arg[0] == SOL_SOCKET && op->arg[1] == SO_OOBINLINE)
-        atomic_store(&op->h->inline_urgent, *value != 0);
-    return res;
+    if (op->arg[0] == IPPROTO_TCP && op->arg[1] == TCP_ULP)
+        atomic_store(&op->h->plain_tcp, false);
+    return krait__attempt(op);
 }
 
 /* SO_ERROR asks for the socket's error too. */
-static ssize_t get_option(struct krait__op *op)
+APART static ssize_t get_option(struct krait__op *op)
 {
     ssize_t res = krait__attempt(op);
     int *value = op->buf;
@@ -250,13 +247,12 @@ static bool not_yet(struct krait__op *op, const struct patience *p, bool first,
 }
 
 /* Attempts and waits, until the kernel has an answer. */
-static ssize_t until_done(struct krait__op *op, int64_t deadline)
+APART static ssize_t attempt_until_done(struct krait__op *op, int64_t deadline)
 {
     struct patience patience = {0};
     bool first = true;
 
     for (;;) {
-        bool whole = krait__in_fiber() && goes_whole(op, deadline);
         ssize_t res;
         int rc;
 
@@ -266,9 +262,8 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
         }
         if (deadline != KRAIT__AT_ONCE && (rc = krait__stopped()) < 0)
             return rc;
-        res = attempt_or_kept(op, whole, deadline);
-        /* An engine's is the hook's own answer. */
-        if (res == -EINTR && !whole) {
+        res = attempt_or_kept(op, deadline);
+        if (res == -EINTR) {
             if ((rc = krait__signal_hook()) < 0)
                 return rc;
             continue;
@@ -279,6 +274,13 @@ static ssize_t until_done(struct krait__op *op, int64_t deadline)
         if ((rc = wait_ready(op, &patience, deadline)) < 0)
             return rc;
     }
+}
+
+static ssize_t until_done(struct krait__op *op, int64_t deadline)
+{
+    return krait__in_fiber() && goes_whole(op, deadline)
+               ? perform_whole(op, deadline)
+               : attempt_until_done(op, deadline);
 }
 
 /* --- what takes several ------------------------------------------------ */
@@ -301,7 +303,7 @@ static bool at_mark(struct krait__handle *h)
 /* Before another part of a receive: waits, and looks whether the mark has been
  * reached meanwhile. An attempt without that look could read over it. Positive:
  * go on; 0: at the mark; or a code. */
-static int next_part(struct krait__handle *h, int64_t deadline)
+APART static int next_part(struct krait__handle *h, int64_t deadline)
 {
     int rc = krait__wait_fd(h, KRAIT__NO_IN, h->fd,
                             POLLIN | POLLPRI | POLLRDHUP, deadline);
@@ -309,30 +311,29 @@ static int next_part(struct krait__handle *h, int64_t deadline)
     return rc > 0 && at_mark(h) ? 0 : rc;
 }
 
-/* Goes on until op->len bytes; *end is what stopped it early: 0 (the end), or
- * a code. Returns how many came or went. */
+/* Goes on until op->len bytes, and moves op on; *end is what stopped it early:
+ * 0 (the end), or a code. Returns how many came or went. */
 static size_t transfer_all(struct krait__op *op, int64_t deadline, ssize_t *end)
 {
-    struct krait__op part = *op;
     size_t done = 0;
 
     do {
         if (done && op->kind == KRAIT__RECV &&
             (*end = next_part(op->h, deadline)) <= 0)
             break;
-        part.buf = (char *)op->buf + done;
-        part.len = op->len - done;
-        *end = until_done(&part, deadline);
+        *end = until_done(op, deadline);
         if (*end <= 0)
             break;
         done += (size_t)*end;
+        op->buf = (char *)op->buf + *end;
+        op->len -= (size_t)*end;
         if (op->kind == KRAIT__SEND)
             *end = krait__signal_hook();
-    } while (*end >= 0 && done < op->len);
+    } while (*end >= 0 && op->len > 0);
     return done;
 }
 
-static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
+APART static ssize_t all_or_what_came(struct krait__op *op, int64_t deadline)
 {
     ssize_t end;
     size_t done = transfer_all(op, deadline, &end);
@@ -393,10 +394,12 @@ static bool never_waits(const struct krait__op *op)
            ((op->flags & MSG_OOB) && op->h->type == SOCK_STREAM);
 }
 
-static ssize_t receive(struct krait__op *op, int64_t deadline)
+APART static ssize_t receive(struct krait__op *op, int64_t deadline)
 {
     bool all = (op->flags & MSG_WAITALL) && op->h->type == SOCK_STREAM;
 
+    if (op->flags & MSG_OOB)
+        atomic_store(&op->h->plain_tcp, false);
     if (op->h->family == AF_UNIX) /* which has no error queue */
         op->flags &= ~MSG_ERRQUEUE;
     if (never_waits(op))
@@ -421,7 +424,7 @@ ssize_t krait__perform(struct krait__op *op, int64_t deadline)
 {
     switch (op->kind) {
     case KRAIT__RECV:
-        return receive(op, deadline);
+        return op->flags ? receive(op, deadline) : until_done(op, deadline);
     case KRAIT__SEND:
         return transmit(op, deadline);
     case KRAIT__CONNECT:
@@ -444,7 +447,8 @@ int krait__send_whole(struct krait__op *op, int64_t deadline)
 
     if (op->flags & MSG_DONTWAIT)
         deadline = KRAIT__AT_ONCE;
-    if (transfer_all(op, deadline, &end) == op->len && end >= 0)
-        return 0;
-    return end < 0 ? (int)end : -EIO;
+    transfer_all(op, deadline, &end);
+    if (end < 0)
+        return (int)end;
+    return op->len == 0 ? 0 : -EIO;
 }

@@ -83,8 +83,6 @@ krait_sock *krait__sock_accept(krait_sock *s, int64_t deadline,
         return NULL;
     }
     conn->h.fd = *code;
-    /* The kernel hands it down. */
-    atomic_init(&conn->h.inline_urgent, atomic_load(&s->h.inline_urgent));
     *peer = krait_addr_from((struct sockaddr *)&sa, len);
     krait__sock_set_peer(conn, peer);
     return conn;

@@ -48,6 +48,9 @@ krait_sock *krait__sock_new(int fd, int family, int type, int proto)
     krait__handle_init(&s->h, fd, family,
                        type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), end);
     s->proto = proto;
+    atomic_init(&s->h.plain_tcp, (family == AF_INET || family == AF_INET6) &&
+                                     s->h.type == SOCK_STREAM &&
+                                     (proto == 0 || proto == IPPROTO_TCP));
     atomic_init(&s->timeout, type & SOCK_NONBLOCK ? 0 : KRAIT__NEVER);
     atomic_init(&s->users, 1);
     atomic_init(&s->detached, false);
@@ -217,6 +220,7 @@ krait_sock *krait_dup(krait_sock *s)
 
     if (!krait__begin(s, "dup"))
         return NULL;
+    atomic_store(&s->h.plain_tcp, false);
     copy = around_copy("dup", s->h.fd, s->h.family, s->h.type, s->proto);
     if (copy) {
         atomic_init(&copy->timeout, atomic_load(&s->timeout));

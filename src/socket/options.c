@@ -119,6 +119,8 @@ static int constant(krait_sock *s, const char *what, int value)
 
 int krait_fileno(krait_sock *s)
 {
+    if (s)
+        atomic_store(&s->h.plain_tcp, false); /* for all that we know, now */
     return constant(s, "fileno", s && s->h.fd >= 0 ? s->h.fd : -EBADF);
 }
 

@@ -22,12 +22,12 @@
 #include "io/perform.h"
 
 struct krait_sock {
-    struct krait__handle h; /* first: the handle is the socket */
-    int proto;
+    struct krait__handle h;  /* first: the handle is the socket */
     _Atomic int64_t timeout; /* ns; KRAIT__NEVER, 0 */
-    atomic_uint users;       /* the owner and the FILEs */
-    atomic_bool detached;    /* the fd is somebody else's now */
-    bool has_peer;           /* with peer: under h.lock */
+    int proto;
+    atomic_uint users;    /* the owner and the FILEs */
+    atomic_bool detached; /* the fd is somebody else's now */
+    bool has_peer;        /* with peer: under h.lock */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -36,16 +36,36 @@ struct krait_sock {
              * can't tell any more. Unix sockets' is asked for */
 };
 
+/* Why the call can't begin: false, with the error set. */
+bool krait__refuse(krait_sock *s, const char *op);
+
 /* False, with the error set, where the call can't begin. */
-bool krait__begin(krait_sock *s, const char *op);
+static inline bool krait__begin(krait_sock *s, const char *op)
+{
+    return s && krait__enter(&s->h) ? true : krait__refuse(s, op);
+}
+
+/* Ends a call that has failed: -1 and errno. */
+int krait__finish_failed(krait_sock *s, const char *op, int code,
+                         const krait_addr *addr);
 
 /* Ends a call: its result, or -1 and errno. `addr` names what the call was
  * about; NULL: the peer, or this end. */
-ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
-                      const krait_addr *addr);
+static inline ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
+                                    const krait_addr *addr)
+{
+    if (res < 0)
+        return krait__finish_failed(s, op, (int)res, addr);
+    krait__leave(&s->h);
+    return res;
+}
 
 /* The deadline of a call on `s` that begins now. */
-int64_t krait__sock_deadline(krait_sock *s);
+static inline int64_t krait__sock_deadline(krait_sock *s)
+{
+    return krait__deadline(
+        atomic_load_explicit(&s->timeout, memory_order_relaxed));
+}
 
 /* A name into an address that the socket can use, under `deadline` (AT_ONCE:
  * without one); checks that family and type go together. 0 or a negative

@@ -8,15 +8,10 @@
 
 #include "socket/sock.h"
 
-bool krait__begin(krait_sock *s, const char *op)
+bool krait__refuse(krait_sock *s, const char *op)
 {
-    if (!s) {
-        krait__fail(op, -EBADF, "no socket (NULL)", NULL, NULL, 0);
-        return false;
-    }
-    if (krait__enter(&s->h))
-        return true;
-    krait__fail(op, -EBADF, "the socket was closed", NULL, NULL, 0);
+    krait__fail(op, -EBADF, s ? "the socket was closed" : "no socket (NULL)",
+                NULL, NULL, 0);
     return false;
 }
 
@@ -80,40 +75,30 @@ static bool telling_name(krait_sock *s, enum krait__kind which, krait_addr *out)
 
 /* What to call the socket in a message: its peer, or else its own end. The
  * kernel is not asked for that where failing is everyday (EAGAIN). */
-static bool subject_of(krait_sock *s, ssize_t res, krait_addr *out)
+static bool subject_of(krait_sock *s, int code, krait_addr *out)
 {
     bool known = krait__sock_peer(s, out);
 
-    if (!known && res != -EAGAIN && !atomic_load(&s->detached))
+    if (!known && code != -EAGAIN && !atomic_load(&s->detached))
         known = telling_name(s, KRAIT__PEER, out) ||
                 telling_name(s, KRAIT__NAME, out);
     return known;
 }
 
-ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
-                      const krait_addr *addr)
+int krait__finish_failed(krait_sock *s, const char *op, int code,
+                         const krait_addr *addr)
 {
     krait_addr subject;
 
-    if (res >= 0) {
-        krait__leave(&s->h);
-        return res;
-    }
     if (addr)
         subject = *addr;
-    if (addr || subject_of(s, res, &subject)) {
+    if (addr || subject_of(s, code, &subject)) {
         if (subject.type_ == 0 && s->h.type != SOCK_RAW)
             subject.type_ = s->h.type;
-        krait__fail_at(op, (int)res, &subject);
+        krait__fail_at(op, code, &subject);
     } else {
-        krait__fail_at(op, (int)res, NULL);
+        krait__fail_at(op, code, NULL);
     }
     krait__leave(&s->h);
     return -1;
-}
-
-int64_t krait__sock_deadline(krait_sock *s)
-{
-    return krait__deadline(
-        atomic_load_explicit(&s->timeout, memory_order_relaxed));
 }

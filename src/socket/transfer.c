@@ -10,8 +10,8 @@
 
 #include "socket/sock.h"
 
-static ssize_t run(krait_sock *s, const char *what, struct krait__op *op,
-                   const krait_addr *addr)
+static inline ssize_t run(krait_sock *s, const char *what, struct krait__op *op,
+                          const krait_addr *addr)
 {
     op->h = &s->h;
     return krait__finish(s, what, krait__perform(op, krait__sock_deadline(s)),
