@@ -1,6 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The echo server with gevent: StreamServer, a greenlet for each connection."""
+"""The echo server with gevent: StreamServer, a greenlet for each connection.
+
+Tried: plain recv and sendall, or recv_into and sendall, have seven tenths of
+the speed. gevent's other loop, libuv's, is not in Debian's package.
+"""
 
 import signal
 

@@ -6,6 +6,11 @@
  * With events all connections share one buffer, since what was received goes
  * out at once; only what a full socket doesn't take is copied, and until that
  * is gone the connection's event waits for writability, and for nothing else.
+ *
+ * Tried: level-triggered events are as fast, but their p99 is up to half as
+ * high again; epoll's changelist and an uncached clock make no difference. A
+ * bufferevent that leaves all writing to the loop is a sixth slower than one
+ * that writes at once what it can.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -21,8 +26,8 @@
 
 #include "bench_server.h"
 
-/* Edge-triggered. The end of the stream is told apart, since it may come
- * together with bytes, and then has no edge of its own. */
+/* Edge-triggered. The end of the stream is told apart, since it may come with
+ * bytes, and then has no edge of its own. */
 #define RECEIVABLE (EV_READ | EV_CLOSED | EV_ET | EV_PERSIST)
 
 /* So often a connection is received from before the others have a turn. */
@@ -93,8 +98,7 @@ static void send_later(struct connection *c, const char *data, size_t len)
 }
 
 /* One receive, and its answer. Whether there is to be another: there may be
- * more after a full buffer, and where the end has come it is still to be
- * received. */
+ * more than the buffer held, and an end that has come is yet to be received. */
 static bool answer(struct connection *c, int fd, bool ended)
 {
     ssize_t n = recv(fd, buffer, (size_t)options.buffer, 0), sent;
@@ -120,8 +124,8 @@ static bool answer(struct connection *c, int fd, bool ended)
     return false;
 }
 
-/* Such an event comes once for what has come, so that all of it is received;
- * but a connection that has much is put at the end of the queue between. */
+/* The event doesn't come again for what has come, so all is received; but a
+ * connection that has much goes to the end of the queue now and then. */
 static void on_readable(int fd, short events, void *arg)
 {
     struct connection *c = arg;

@@ -5,6 +5,8 @@
  * All connections share one buffer, since what was received goes out at once
  * by uv_try_write; only what a full socket doesn't take is copied and left to
  * uv_write, and until that has gone nothing more is read.
+ *
+ * Tried: uv_write for everything is up to a tenth slower.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -2,6 +2,13 @@
  *
  * st.c - the echo server with State Threads: a thread of the library's for each
  * connection, as it would be written with threads of the kernel's.
+ *
+ * Tried: of its three event systems select(2) knows no more than 1,024 fds, and
+ * epoll, which Debian's library is built without, registers each wait anew: it
+ * was a tenth faster than poll(2) at one connection, but at 64 busy ones of 800
+ * it cost an eighth more CPU, and at 1,000 busy ones it had two thirds of the
+ * speed. To wait before a receive that would find nothing, which st_read would
+ * try first, saves another twentieth.
  */
 #include <poll.h>
 #include <signal.h>
@@ -23,7 +30,8 @@ struct connection {
 
 static struct server_options options;
 
-/* A receive that didn't fill the buffer has most likely emptied the socket. */
+/* Until something has come. A receive that filled the buffer may have left
+ * something. */
 static bool wait_for(struct connection *c, ssize_t last)
 {
     return last == options.buffer ||
