@@ -50,6 +50,7 @@ static struct connection *connections; /* by fd */
 static struct io_uring_buf_ring *provided;
 static char *provided_bytes;
 static int provided_count;
+static int provided_held; /* of these: hold what is yet to be sent */
 static struct {
     size_t len;
     int next;
@@ -181,6 +182,7 @@ static void give_back(int id)
                           (unsigned)options.buffer, (unsigned short)id,
                           provided_count - 1, 0);
     io_uring_buf_ring_advance(provided, 1);
+    provided_held--;
     while (starving_count > 0)
         receive_all(starving[--starving_count]);
 }
@@ -211,10 +213,13 @@ static void received_one(int fd, int res, unsigned flags)
     const int id = (int)(flags >> IORING_CQE_BUFFER_SHIFT);
 
     c->receiving = flags & IORING_CQE_F_MORE;
+    if (res > 0)
+        provided_held++;
     if (res <= 0 && res != -ENOBUFS)
         c->ended = true;
     if (!c->receiving && !c->ended) {
-        if (res == -ENOBUFS)
+        /* If nobody holds a buffer, nobody will give one back. */
+        if (res == -ENOBUFS && provided_held > 0)
             starving[starving_count++] = fd;
         else
             receive_all(fd);
@@ -272,7 +277,7 @@ static bool provide_buffers(void)
     starving = calloc(most, sizeof *starving);
     if (provided == MAP_FAILED || !provided_bytes || !provided_of || !starving)
         return false;
-    provided_count = (int)count;
+    provided_count = provided_held = (int)count;
     reg.ring_addr = (uintptr_t)provided;
     reg.ring_entries = (unsigned)count;
     if (io_uring_register_buf_ring(&ring, &reg, 0) < 0)
