@@ -11,12 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    HELD = KRAIT__HELD,
-    SLEEPERS = KRAIT__SLEEPERS,
-    FLAGGED = KRAIT__FLAGGED
-};
-
 /* A failed futex call only costs a turn of the caller's loop: EAGAIN and
  * EINTR are the ones that happen. */
 static void futex(struct krait__lock *lock, int what, unsigned value)
@@ -28,21 +22,22 @@ static void futex(struct krait__lock *lock, int what, unsigned value)
 void krait__lock_slowly(struct krait__lock *lock)
 {
     unsigned seen = 0;
-    unsigned mine = HELD;
+    unsigned mine = KRAIT__HELD;
 
     while (!atomic_compare_exchange_weak_explicit(
         &lock->word, &seen, seen | mine, memory_order_acquire,
         memory_order_relaxed)) {
-        if (!(seen & HELD))
+        if (!(seen & KRAIT__HELD))
             continue;
         int saved = errno;
 
-        if ((seen & SLEEPERS) ||
-            atomic_compare_exchange_weak(&lock->word, &seen, seen | SLEEPERS))
-            futex(lock, FUTEX_WAIT, seen | SLEEPERS);
+        if ((seen & KRAIT__SLEEPERS) ||
+            atomic_compare_exchange_weak(&lock->word, &seen,
+                                         seen | KRAIT__SLEEPERS))
+            futex(lock, FUTEX_WAIT, seen | KRAIT__SLEEPERS);
         errno = saved;
         /* Others may sleep on: whoever has slept says so when it gets in. */
-        mine = HELD | SLEEPERS;
+        mine = KRAIT__HELD | KRAIT__SLEEPERS;
         seen = 0;
     }
 }
@@ -52,10 +47,11 @@ bool krait__lock_or_flag(struct krait__lock *lock)
     unsigned seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
     for (;;) {
-        bool held = seen & HELD;
+        bool held = seen & KRAIT__HELD;
 
         if (atomic_compare_exchange_weak_explicit(
-                &lock->word, &seen, seen | (held ? FLAGGED : HELD),
+                &lock->word, &seen,
+                seen | (held ? KRAIT__FLAGGED : KRAIT__HELD),
                 memory_order_acq_rel, memory_order_relaxed))
             return !held;
     }

@@ -237,6 +237,11 @@ ssize_t krait__attempt(const struct krait__op *op);
 int krait__poll_wait(struct krait__handle *h, unsigned bits, int fd,
                      short events, int64_t until);
 
+static inline struct krait__op *krait__op_of(struct krait__node *node)
+{
+    return KRAIT__OF(node, struct krait__op, node);
+}
+
 /* What submit() returns, of an operation that is over. */
 enum { KRAIT__DONE = 1 };
 

@@ -15,8 +15,8 @@
  * Nobody tells the engine that an fd was closed, and it need not know. The
  * kernel forgets the fd with the file. Where the file lives on (a dup, a
  * forked child) while its number names another, what is registered under that
- * number can speak once more; but each arming has a generation of its own, and
- * only the last one is believed.
+ * number can speak once more; but each arming has a tag of its own, and only
+ * the last one is believed.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/slots.h"
 #include "engine/watch.h"
 
 /* Events fetched by one system call, at most. */
@@ -37,24 +38,13 @@ _Static_assert(POLLIN == EPOLLIN && POLLPRI == EPOLLPRI &&
                    POLLWRNORM == EPOLLWRNORM && POLLWRBAND == EPOLLWRBAND,
                "poll's events go to epoll, and back, as they are");
 
-struct slot {
-    struct krait__node *waiting; /* operations: the newest first */
-    uint32_t generation;         /* of the last arming */
-};
-
 struct epoll_engine {
     struct krait__engine engine; /* first */
     struct krait__watch watch;
     int set, wake_fd;          /* which the watch looks at, too */
-    struct slot *slots;        /* by fd */
-    size_t room;               /* how many */
+    struct krait__slots slots; /* the second set's; a tag counts armings */
     struct krait__node *ready; /* operations with a result, to be told */
 };
-
-static struct krait__op *op_of(struct krait__node *node)
-{
-    return KRAIT__OF(node, struct krait__op, node);
-}
 
 static uint32_t events_of(const struct krait__op *op)
 {
@@ -63,49 +53,24 @@ static uint32_t events_of(const struct krait__op *op)
 
 /* --- what waits for an fd ---------------------------------------------- */
 
-/* So that `fd` has a slot: 0, or a negative code. */
-static int make_room(struct epoll_engine *e, int fd)
-{
-    size_t room = e->room ? e->room : 64;
-    struct slot *slots;
-
-    if ((size_t)fd < e->room)
-        return 0;
-    while (room <= (size_t)fd)
-        room *= 2;
-    slots = realloc(e->slots, room * sizeof *slots);
-    if (!slots)
-        return -ENOMEM;
-    /* The first node of a list points back to the list's head. */
-    for (size_t i = 0; i < e->room; i++)
-        if (slots[i].waiting)
-            slots[i].waiting->link = &slots[i].waiting;
-    for (size_t i = e->room; i < room; i++)
-        slots[i] = (struct slot){0};
-    e->slots = slots;
-    e->room = room;
-    return 0;
-}
-
 /* Makes the kernel look for what all that wait in the fd's slot want. 0, or a
  * negative code, and nothing has changed. */
 static int arm(struct epoll_engine *e, int fd)
 {
-    struct slot *slot = &e->slots[fd];
-    uint32_t generation = slot->generation + 1;
+    struct krait__slot *slot = &e->slots.at[fd];
     struct epoll_event event = {
         .events = EPOLLONESHOT,
-        .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd,
+        .data.u64 = krait__slot_event(fd, slot->tag + 1),
     };
 
     for (struct krait__node *n = slot->waiting; n; n = n->next)
-        event.events |= events_of(op_of(n));
+        event.events |= events_of(krait__op_of(n));
     /* Only the kernel knows whether this number still means the file that was
      * registered. Mostly it does. */
     if (epoll_ctl(e->set, EPOLL_CTL_MOD, fd, &event) < 0 &&
         (errno != ENOENT || epoll_ctl(e->set, EPOLL_CTL_ADD, fd, &event) < 0))
         return -errno;
-    slot->generation = generation;
+    slot->tag++;
     return 0;
 }
 
@@ -117,10 +82,10 @@ __attribute__((noinline)) static int submit_poll(struct epoll_engine *e,
 
     if (fd < 0)
         return -EBADF;
-    code = make_room(e, fd);
+    code = krait__slots_reach(&e->slots, fd);
     if (code < 0)
         return code;
-    krait__list_add(&e->slots[fd].waiting, &op->node);
+    krait__list_add(&e->slots.at[fd].waiting, &op->node);
     code = arm(e, fd);
     if (code < 0)
         krait__list_remove(&op->node);
@@ -155,23 +120,23 @@ static void make_ready(struct epoll_engine *e, struct krait__op *op,
 /* Whom `came` is for becomes ready; the others go on waiting. */
 static void sort_out(struct epoll_engine *e, int fd, uint32_t came)
 {
-    struct slot *slot = &e->slots[fd];
+    struct krait__slot *slot = &e->slots.at[fd];
     struct krait__node *next;
     int code;
 
     for (struct krait__node *n = slot->waiting; n; n = next) {
-        uint32_t wanted = events_of(op_of(n)) | EPOLLERR | EPOLLHUP;
+        uint32_t wanted = events_of(krait__op_of(n)) | EPOLLERR | EPOLLHUP;
 
         next = n->next;
         if (came & wanted)
-            make_ready(e, op_of(n), came & wanted);
+            make_ready(e, krait__op_of(n), came & wanted);
     }
     if (!slot->waiting)
         return;
     code = arm(e, fd);
     /* The fd is gone, or there is no memory: all would wait for ever. */
     while (code < 0 && slot->waiting)
-        make_ready(e, op_of(slot->waiting), code);
+        make_ready(e, krait__op_of(slot->waiting), code);
 }
 
 /* What has come for the fds in the second set. */
@@ -182,10 +147,11 @@ static void fetch(struct epoll_engine *e)
 
     /* Every list here grows at its front; twice backwards is forwards. */
     for (; n > 0; n--) {
-        uint32_t fd = (uint32_t)events[n - 1].data.u64;
+        const struct epoll_event *event = &events[n - 1];
+        int fd = krait__slot_fd(event->data.u64);
 
-        if (e->slots[fd].generation == events[n - 1].data.u64 >> 32)
-            sort_out(e, (int)fd, events[n - 1].events);
+        if (e->slots.at[fd].tag == krait__slot_tag(event->data.u64))
+            sort_out(e, fd, event->events);
     }
 }
 
@@ -196,7 +162,7 @@ static int tell(struct epoll_engine *e, unsigned budget)
     int told = 0;
 
     for (; budget > 0 && e->ready; budget--, told++) {
-        struct krait__op *op = op_of(e->ready);
+        struct krait__op *op = krait__op_of(e->ready);
 
         krait__list_remove(&op->node);
         op->done(op);
@@ -215,7 +181,7 @@ static int epoll_wait_tell(struct krait__engine *engine, int64_t until,
                            unsigned budget)
 {
     struct epoll_engine *e = (struct epoll_engine *)engine;
-    int own[BATCH], nown, n;
+    int own[KRAIT__WATCH_OWN], nown, n;
     eventfd_t ignored;
 
     /* Left by the last wait: several may wait for one fd. */
@@ -254,7 +220,7 @@ static void epoll_destroy(struct krait__engine *engine)
     if (e->set >= 0)
         close(e->set);
     krait__watch_free(&e->watch);
-    free(e->slots);
+    krait__slots_free(&e->slots);
     free(e);
 }
 

@@ -94,11 +94,6 @@ struct completion {
     unsigned flags;
 };
 
-static struct krait__op *op_of(struct krait__node *node)
-{
-    return KRAIT__OF(node, struct krait__op, node);
-}
-
 /* --- into the ring ------------------------------------------------------ */
 
 /* NULL: the ring is full, and the kernel takes nothing now (it has no memory,
@@ -186,7 +181,7 @@ static void push_put_off(struct uring_engine *e)
     struct io_uring_sqe *sqe;
 
     while (e->put_off && (sqe = room(e))) {
-        struct krait__op *op = op_of(e->put_off);
+        struct krait__op *op = krait__op_of(e->put_off);
 
         take_off(op);
         fill(e, sqe, op);
@@ -206,7 +201,7 @@ static void cancel_again(struct uring_engine *e)
     if (all)
         all->link = &all;
     while (all) {
-        struct krait__op *op = op_of(all);
+        struct krait__op *op = krait__op_of(all);
 
         take_off(op);
         push(e, op);
@@ -426,7 +421,7 @@ static int enter(struct uring_engine *e, int64_t until, unsigned budget)
  * rest. */
 static int ask_watch(struct uring_engine *e, unsigned budget)
 {
-    int own[KRAIT__WATCH_BATCH], nown;
+    int own[KRAIT__WATCH_OWN], nown;
     int max = budget < KRAIT__WATCH_BATCH ? (int)budget : KRAIT__WATCH_BATCH;
     int n;
 

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/time_types.h>
-#include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,18 +34,6 @@
 /* No handle's serial number. */
 enum { NOBODY = 0 };
 
-struct krait__watch_slot {
-    struct krait__node *waiting; /* operations: the newest first */
-    uint32_t serial;             /* of the handle that is registered */
-    bool quiet;                  /* empty, and nothing has come since */
-    bool careful;                /* short receives mean nothing any more */
-};
-
-static struct krait__op *op_of(struct krait__node *node)
-{
-    return KRAIT__OF(node, struct krait__op, node);
-}
-
 static void make_ready(struct krait__watch *w, struct krait__node *n)
 {
     krait__list_remove(n);
@@ -54,35 +42,11 @@ static void make_ready(struct krait__watch *w, struct krait__node *n)
 
 /* --- registering --------------------------------------------------------- */
 
-/* So that `fd` has a slot: 0, or a negative code. */
-static int make_room(struct krait__watch *w, int fd)
-{
-    size_t room = w->room ? w->room : 64;
-    struct krait__watch_slot *slots;
-
-    if ((size_t)fd < w->room)
-        return 0;
-    while (room <= (size_t)fd)
-        room *= 2;
-    slots = realloc(w->slots, room * sizeof *slots);
-    if (!slots)
-        return -ENOMEM;
-    /* The first node of a list points back to the list's head. */
-    for (size_t i = 0; i < w->room; i++)
-        if (slots[i].waiting)
-            slots[i].waiting->link = &slots[i].waiting;
-    for (size_t i = w->room; i < room; i++)
-        slots[i] = (struct krait__watch_slot){0};
-    w->slots = slots;
-    w->room = room;
-    return 0;
-}
-
 static int add(struct krait__watch *w, int fd, uint32_t events, uint32_t serial)
 {
     struct epoll_event event = {
         .events = events,
-        .data.u64 = (uint64_t)serial << 32 | (uint32_t)fd,
+        .data.u64 = krait__slot_event(fd, serial),
     };
 
     if (epoll_ctl(w->set, EPOLL_CTL_ADD, fd, &event) == 0)
@@ -99,39 +63,38 @@ int krait__watch_own(struct krait__watch *w, int fd)
 }
 
 /* NULL: the handle is not registered. */
-static struct krait__watch_slot *slot_for(const struct krait__watch *w,
-                                          const struct krait__handle *h)
+static struct krait__slot *slot_for(const struct krait__watch *w,
+                                    const struct krait__handle *h)
 {
-    struct krait__watch_slot *slot =
-        (size_t)h->fd < w->room ? &w->slots[h->fd] : NULL;
+    struct krait__slot *slot =
+        (size_t)h->fd < w->slots.room ? &w->slots.at[h->fd] : NULL;
 
-    return slot && slot->serial == h->serial ? slot : NULL;
+    return slot && slot->tag == h->serial ? slot : NULL;
 }
 
 /* Of those that waited for the handle before none is left. */
 __attribute__((noinline)) static int enlist(struct krait__watch *w,
                                             const struct krait__handle *h)
 {
-    int code = make_room(w, h->fd);
-    struct krait__watch_slot *slot;
+    int code = krait__slots_reach(&w->slots, h->fd);
+    struct krait__slot *slot;
 
     if (code == 0)
         code = add(w, h->fd, EVERYTHING, h->serial);
     if (code < 0)
         return code;
-    slot = &w->slots[h->fd];
+    slot = &w->slots.at[h->fd];
     /* Whoever waited for a handle that has handed its fd back is about to
      * leave. */
     while (slot->waiting)
         make_ready(w, slot->waiting);
-    *slot = (struct krait__watch_slot){.serial = h->serial};
+    *slot = (struct krait__slot){.tag = h->serial};
     return 0;
 }
 
 /* --- operations ---------------------------------------------------------- */
 
-static void note_receive(struct krait__watch_slot *slot,
-                         const struct krait__op *op)
+static void note_receive(struct krait__slot *slot, const struct krait__op *op)
 {
     size_t n = op->res > 0 ? (size_t)op->res : MOST;
 
@@ -139,8 +102,7 @@ static void note_receive(struct krait__watch_slot *slot,
 }
 
 /* Where a receive need not be tried. */
-static bool is_empty(const struct krait__watch_slot *slot,
-                     const struct krait__op *op)
+static bool is_empty(const struct krait__slot *slot, const struct krait__op *op)
 {
     return slot->quiet &&
            atomic_load_explicit(&op->h->plain_tcp, memory_order_relaxed);
@@ -148,7 +110,7 @@ static bool is_empty(const struct krait__watch_slot *slot,
 
 int krait__watch_submit(struct krait__watch *w, struct krait__op *op)
 {
-    struct krait__watch_slot *slot = slot_for(w, op->h);
+    struct krait__slot *slot = slot_for(w, op->h);
     bool receives = op->kind == KRAIT__RECV;
     int code;
 
@@ -179,7 +141,7 @@ void krait__watch_cancel(struct krait__op *op)
 
 /* --- what came ----------------------------------------------------------- */
 
-static void sort_out(struct krait__watch *w, struct krait__watch_slot *slot,
+static void sort_out(struct krait__watch *w, struct krait__slot *slot,
                      uint32_t came)
 {
     struct krait__node *next;
@@ -189,13 +151,15 @@ static void sort_out(struct krait__watch *w, struct krait__watch_slot *slot,
         slot->careful = true;
     for (struct krait__node *n = slot->waiting; n; n = next) {
         next = n->next;
-        if (came & (op_of(n)->kind == KRAIT__SEND ? FOR_OUT : FOR_IN))
+        if (came & (krait__op_of(n)->kind == KRAIT__SEND ? FOR_OUT : FOR_IN))
             make_ready(w, n);
     }
 }
 
-int krait__epoll_until(int set, struct epoll_event *events, int max,
-                       int64_t until, bool *coarse)
+/* As epoll_wait(2), until a deadline: to the nanosecond where epoll_pwait2(2)
+ * is to be had, which *coarse remembers. */
+static int wait_until(int set, struct epoll_event *events, int max,
+                      int64_t until, bool *coarse)
 {
     int64_t left = 0, now;
     int ms, n;
@@ -225,24 +189,23 @@ int krait__epoll_until(int set, struct epoll_event *events, int max,
         ms = INT_MAX;
     else
         ms = (int)((left + KRAIT__NS_PER_MS - 1) / KRAIT__NS_PER_MS);
-    n = epoll_wait(set, events, max, ms);
-    return n;
+    return epoll_wait(set, events, max, ms);
 }
 
 /* NULL: of an fd of the engine's own. */
-static struct krait__watch_slot *slot_of(const struct krait__watch *w,
-                                         const struct epoll_event *event)
+static struct krait__slot *slot_of(const struct krait__watch *w,
+                                   const struct epoll_event *event)
 {
-    return event->data.u64 >> 32 == NOBODY
+    return krait__slot_tag(event->data.u64) == NOBODY
                ? NULL
-               : &w->slots[(uint32_t)event->data.u64];
+               : &w->slots.at[krait__slot_fd(event->data.u64)];
 }
 
 /* Of thousands of slots each is cold, and so is who waits in it. */
 static void fetch_ahead(const struct krait__watch *w,
                         const struct epoll_event *events, int n)
 {
-    const struct krait__watch_slot *slot;
+    const struct krait__slot *slot;
 
     for (int i = 0; i < n; i++)
         if ((slot = slot_of(w, &events[i])))
@@ -253,10 +216,10 @@ static void fetch_ahead(const struct krait__watch *w,
 }
 
 int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
-                       int own[], int *nown)
+                       int own[KRAIT__WATCH_OWN], int *nown)
 {
     struct epoll_event events[KRAIT__WATCH_BATCH];
-    int n = krait__epoll_until(w->set, events, max, until, &w->coarse);
+    int n = wait_until(w->set, events, max, until, &w->coarse);
 
     *nown = 0;
     if (n < 0)
@@ -265,11 +228,11 @@ int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
     /* Every list here grows at its front; twice backwards is forwards. */
     for (int i = n; i > 0; i--) {
         const struct epoll_event *event = &events[i - 1];
-        struct krait__watch_slot *slot = slot_of(w, event);
+        struct krait__slot *slot = slot_of(w, event);
 
         if (!slot)
-            own[(*nown)++] = (int)(uint32_t)event->data.u64;
-        else if (slot->serial == event->data.u64 >> 32)
+            own[(*nown)++] = krait__slot_fd(event->data.u64);
+        else if (slot->tag == krait__slot_tag(event->data.u64))
             sort_out(w, slot, event->events);
     }
     return n;
@@ -280,7 +243,7 @@ int krait__watch_tell(struct krait__watch *w, unsigned budget)
     int told = 0;
 
     for (; budget > 0 && w->ready; budget--, told++) {
-        struct krait__op *op = op_of(w->ready);
+        struct krait__op *op = krait__op_of(w->ready);
 
         krait__list_remove(&op->node);
         op->res = -EAGAIN;
@@ -303,7 +266,7 @@ void krait__watch_free(struct krait__watch *w)
 {
     if (w->set >= 0)
         close(w->set);
-    free(w->slots);
+    krait__slots_free(&w->slots);
 }
 
 /* The memory is left as it is: the owner may have been in the middle of making

@@ -22,21 +22,19 @@
 #ifndef KRAIT__WATCH_H
 #define KRAIT__WATCH_H
 
-#include <sys/epoll.h>
-
 #include "engine/engine.h"
+#include "engine/slots.h"
 
-/* Events fetched by one system call, at most. */
-enum { KRAIT__WATCH_BATCH = 256 };
-
-struct krait__watch_slot;
+enum {
+    KRAIT__WATCH_BATCH = 256, /* events fetched by one system call, at most */
+    KRAIT__WATCH_OWN = 2      /* fds of the engine's own, at most */
+};
 
 struct krait__watch {
-    int set;                         /* the epoll set; -1: none */
-    bool coarse;                     /* whole milliseconds: see fetch */
-    struct krait__watch_slot *slots; /* by fd */
-    size_t room;                     /* how many */
-    struct krait__node *ready;       /* operations whose turn has come */
+    int set;                   /* the epoll set; -1: none */
+    bool coarse;               /* epoll_pwait2 is missing: milliseconds */
+    struct krait__slots slots; /* a tag is a handle's serial number */
+    struct krait__node *ready; /* operations whose turn has come */
 };
 
 /* 0 or a negative code, and then krait__watch_free is still to be called. */
@@ -58,16 +56,11 @@ void krait__watch_cancel(struct krait__op *op);
 /* Asks the kernel for what has come, at most `max` (1 to KRAIT__WATCH_BATCH)
  * events; sleeps until `until` where nothing has. What waited for them is
  * ready. Returns how many events there were, or a negative code; what they say
- * of the engine's own fds is in own[0..*nown), which has room for all. */
+ * of the engine's own fds is in own[0..*nown). */
 int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
-                       int own[], int *nown);
+                       int own[KRAIT__WATCH_OWN], int *nown);
 
 /* Tells at most `budget` of those that are ready; how many. */
 int krait__watch_tell(struct krait__watch *w, unsigned budget);
-
-/* epoll_pwait2(2) where it is to be had, and else the coarser epoll_wait(2),
- * which *coarse remembers: the number of events, or -1 and errno. */
-int krait__epoll_until(int set, struct epoll_event *events, int max,
-                       int64_t until, bool *coarse);
 
 #endif

@@ -91,14 +91,17 @@ struct krait__worker {
     struct krait__timers timers;
     struct krait__stack_cache stacks;
     struct krait__node *all;
-    int64_t idle_since, gap; /* when there was nothing to do any more (0: there
-                              * is), and how long that lasts lately */
-    uint64_t asked_at;       /* counts.switches, when the engine was asked */
-    long asked_tick;         /* ... and the coarse clock's ns */
-    int64_t turns;           /* of fibers between two such times, lately */
-    uint64_t turns_before;   /* counts.switches, when the last one began */
-    unsigned slice;          /* what `current` may still do without parking */
-    bool long_turn; /* a slice was used up since the engine was asked */
+    /* Since when there is nothing to do (0: there is), how long that lasts
+     * lately; of how many turns of fibers it is the end, and counts.switches
+     * when it began. See looks_around. */
+    int64_t idle_since, gap, turns;
+    uint64_t turns_before;
+    /* When the engine was asked: counts.switches, and the coarse clock's ns;
+     * and whether a slice was used up since. See need_not_ask. */
+    uint64_t asked_at;
+    long asked_tick;
+    bool long_turn;
+    unsigned slice; /* what `current` may still do without parking */
     bool told;      /* that the run-time is ending */
     struct krait__counts counts;
 

@@ -3,10 +3,11 @@
  * scheduler.c - a worker's loop, and how its fibers park and are woken.
  *
  * The loop: what others asked for (the inbox), then the fibers that were ready
- * when the turn began, each until it parks, yields or ends; then timers; then
- * the engine, which sleeps only when nobody is ready. Every part is bounded (a
- * fiber by its slice, the engine by its budget), so that a connection that is
- * always busy can't keep others waiting for more than a turn.
+ * when the turn began, each until it parks, yields or ends; then the engine,
+ * which sleeps only when nobody is ready, and then timers. While fibers are
+ * ready and their turns are short, these two are left out for some turns. Every
+ * part is bounded (a fiber by its slice, the engine by its budget), so that a
+ * connection that is always busy can't keep others waiting for long.
  *
  * A fiber is woken by a token, not by an event: `woken` makes its park, this
  * one or the next, return, and then it looks for itself at what has happened.
@@ -687,11 +688,12 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
     struct krait__worker *w = here;
     struct op_wait wait = {.waiter.wake = on_mark, .fiber = current(w)};
     ssize_t res;
-    int rc = marked(h, bits) ? -ECANCELED : stop_of(wait.fiber);
+    int rc;
 
-    until = krait__earlier(until, krait__scope_deadline());
     if (!op)
         return rest(&wait, what, h, bits, until);
+    rc = marked(h, bits) ? -ECANCELED : stop_of(wait.fiber);
+    until = krait__earlier(until, krait__scope_deadline());
     belongs_to(op, &wait);
     krait__count(&w->counts.operations, 1);
     for (res = -EAGAIN; res == -EAGAIN && rc == 0;) {
