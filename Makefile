@@ -132,14 +132,16 @@ coverage: test-coverage | deps-coverage
 # --- measuring -------------------------------------------------------------
 
 # Configured again each time: a peer's library may have come meanwhile.
+configure_bench = cmake -DKRAIT_BENCH=ON $(1) build </dev/null >/dev/null
+
 bench-programs: build/Makefile | deps-build deps-bench
-	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@$(call configure_bench)
 	@+$(call build,build,bench_programs)
 
 # That the benchmark measures what it says, not how fast anything is.
 # Of what others use, what is there: nothing is installed for it.
 test-bench: build/Makefile | deps-build deps-test
-	@cmake -DBUILD_TESTING=ON -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@$(call configure_bench,-DBUILD_TESTING=ON)
 	@+$(call build,build)
 	@$(call ctest,build,-R bench)
 
@@ -157,16 +159,15 @@ bench-profile: bench-programs | deps-profile
 	@$(call measure,bench/profile --write)
 
 bench-micro: build/Makefile | deps-build
-	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@$(call configure_bench)
 	@+$(call build,build,bench_micro)
 	@$(call measure,build/bench/micro --pin)
 
 bench-million: build/Makefile | deps-build
-	@cmake -DKRAIT_BENCH=ON build </dev/null >/dev/null
+	@$(call configure_bench)
 	@+$(call build,build,bench_million)
-	@trap : INT; build/bench/million \
-		$(if $(CONNECTIONS),--connections '$(CONNECTIONS)') || \
-		{ rc=$$?; [ $$rc -eq 130 ] || exit $$rc; }
+	@$(call measure,build/bench/million \
+		$(if $(CONNECTIONS),--connections '$(CONNECTIONS)'))
 
 # --- checking --------------------------------------------------------------
 
