@@ -25,6 +25,7 @@
 #include "base/deadline.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/prefetch.h"
 
 /* --- the handle -------------------------------------------------------- */
 

@@ -187,8 +187,7 @@ static int epoll_wait_tell(struct krait__engine *engine, int64_t until,
     /* Left by the last wait: several may wait for one fd. */
     if (e->ready || e->watch.ready)
         return tell_all(e, budget);
-    n = krait__watch_fetch(&e->watch, until,
-                           budget < BATCH ? (int)budget : BATCH, own, &nown);
+    n = krait__watch_fetch(&e->watch, until, own, &nown);
     if (n < 0)
         return n;
     for (int i = 0; i < nown; i++) {

@@ -305,6 +305,13 @@ static bool must_go_on(struct krait__op *op, int *res)
     return *res == -EAGAIN;
 }
 
+/* NULL: it is of none. */
+static struct krait__op *op_of(const struct completion *c)
+{
+    return c->user_data > WATCH ? (struct krait__op *)(uintptr_t)c->user_data
+                                : NULL;
+}
+
 /* How many operations are done now: 0 or 1. */
 static int take(struct uring_engine *e, const struct completion *c)
 {
@@ -323,7 +330,7 @@ static int take(struct uring_engine *e, const struct completion *c)
         e->missed |= res == -ENOENT;
         return 0;
     }
-    op = (struct krait__op *)(uintptr_t)c->user_data;
+    op = op_of(c);
     if (must_go_on(op, &res)) {
         if (!(op->state & CANCELLED)) {
             push(e, op);
@@ -336,6 +343,20 @@ static int take(struct uring_engine *e, const struct completion *c)
     op->res = res;
     op->done(op);
     return 1;
+}
+
+/* Operations have become cold while the kernel had them, and so has who waits
+ * for them. */
+static void fetch_ahead(const struct completion *got, unsigned n)
+{
+    const struct krait__op *op;
+
+    for (unsigned i = 0; i < n; i++)
+        if ((op = op_of(&got[i])))
+            krait__prefetch(op, sizeof *op);
+    for (unsigned i = 0; i < n; i++)
+        if ((op = op_of(&got[i])))
+            krait__prefetch(op->owner, KRAIT__LINE);
 }
 
 static int tell(struct uring_engine *e, unsigned budget)
@@ -353,8 +374,7 @@ static int tell(struct uring_engine *e, unsigned budget)
             .flags = cqes[i]->flags,
         };
     io_uring_cq_advance(&e->ring, n);
-    for (unsigned i = 0; i < n; i++)
-        __builtin_prefetch((void *)(uintptr_t)got[i].user_data, 1);
+    fetch_ahead(got, n);
     for (unsigned i = 0; i < n; i++)
         told += take(e, &got[i]);
     return told;
@@ -422,13 +442,12 @@ static int enter(struct uring_engine *e, int64_t until, unsigned budget)
 static int ask_watch(struct uring_engine *e, unsigned budget)
 {
     int own[KRAIT__WATCH_OWN], nown;
-    int max = budget < KRAIT__WATCH_BATCH ? (int)budget : KRAIT__WATCH_BATCH;
     int n;
 
     if (e->news && !e->watch.ready) {
-        n = krait__watch_fetch(&e->watch, KRAIT__AT_ONCE, max, own, &nown);
+        n = krait__watch_fetch(&e->watch, KRAIT__AT_ONCE, own, &nown);
         if (n != -EINTR)
-            e->news = n == max;
+            e->news = n == KRAIT__WATCH_BATCH;
     }
     return krait__watch_tell(&e->watch, budget);
 }

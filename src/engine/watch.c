@@ -36,6 +36,7 @@ enum { NOBODY = 0 };
 
 static void make_ready(struct krait__watch *w, struct krait__node *n)
 {
+    krait__prefetch(krait__op_of(n)->owner, KRAIT__LINE);
     krait__list_remove(n);
     krait__list_add(&w->ready, n);
 }
@@ -201,7 +202,7 @@ static struct krait__slot *slot_of(const struct krait__watch *w,
                : &w->slots.at[krait__slot_fd(event->data.u64)];
 }
 
-/* Of thousands of slots each is cold, and so is who waits in it. */
+/* Of thousands of slots each is cold, and so is what waits in it. */
 static void fetch_ahead(const struct krait__watch *w,
                         const struct epoll_event *events, int n)
 {
@@ -209,17 +210,18 @@ static void fetch_ahead(const struct krait__watch *w,
 
     for (int i = 0; i < n; i++)
         if ((slot = slot_of(w, &events[i])))
-            __builtin_prefetch(slot, 1);
+            krait__prefetch(slot, sizeof *slot);
     for (int i = 0; i < n; i++)
         if ((slot = slot_of(w, &events[i])) && slot->waiting)
-            __builtin_prefetch(slot->waiting, 1);
+            krait__prefetch(krait__op_of(slot->waiting),
+                            sizeof(struct krait__op));
 }
 
-int krait__watch_fetch(struct krait__watch *w, int64_t until, int max,
+int krait__watch_fetch(struct krait__watch *w, int64_t until,
                        int own[KRAIT__WATCH_OWN], int *nown)
 {
     struct epoll_event events[KRAIT__WATCH_BATCH];
-    int n = wait_until(w->set, events, max, until, &w->coarse);
+    int n = wait_until(w->set, events, KRAIT__WATCH_BATCH, until, &w->coarse);
 
     *nown = 0;
     if (n < 0)

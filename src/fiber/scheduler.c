@@ -39,9 +39,10 @@ enum { UNASKED = 8 };
  * connections wait for hot ones. */
 enum { BUDGET = 256 };
 
-/* Of a fiber's frames, so much is fetched before its turn: a parked receive's,
- * with a margin. */
-enum { LINE = 64, AHEAD = 8 * LINE };
+/* Of a fiber's stack, so many bytes are fetched before its turn: below where it
+ * was left what its next calls will use, above it the frames of a parked
+ * receive and the beginning of the buffer behind them. */
+enum { BELOW = 256, ABOVE = 512 };
 
 /* How long a worker is idle before its free stacks count as cold. */
 #define COLD KRAIT__NS_PER_SEC
@@ -261,19 +262,17 @@ static void run(struct krait__worker *w, struct krait_fiber *f)
     bury(w, f);
 }
 
-/* Among a thousand fibers each is cold when its turn comes. While one runs, the
- * next one's frames are fetched, and the one after it. */
+/* Among a thousand fibers each is cold when its turn comes, and a switch waits
+ * for every load before it. While one fiber runs, the next one's frames and
+ * socket are fetched, and of the one after it what tells where those are. */
 static void fetch_ahead(const struct krait_fiber *f)
 {
-    const char *sp;
-
     if (!f)
         return;
-    sp = f->context.sp;
-    for (unsigned at = 0; at < AHEAD; at += LINE)
-        __builtin_prefetch(sp + at, 1);
+    krait__prefetch((char *)f->context.sp - BELOW, BELOW + ABOVE);
+    krait__prefetch(f->about, sizeof *f->about);
     if (f->next)
-        __builtin_prefetch(f->next);
+        krait__prefetch(f->next, offsetof(struct krait_fiber, context.low));
 }
 
 /* Those that are ready now, not those that become so meanwhile. */
@@ -597,7 +596,6 @@ bool krait__fiber_waits(krait_fiber *f)
 struct op_wait {
     struct krait__waiter waiter; /* first */
     struct krait_fiber *fiber;
-    bool over;
 };
 
 static void on_mark(struct krait__waiter *w)
@@ -607,16 +605,15 @@ static void on_mark(struct krait__waiter *w)
 
 static void on_done(struct krait__op *op)
 {
-    struct op_wait *wait = op->owner;
+    struct krait_fiber *f = op->owner;
 
-    wait->over = true;
-    wake_here(wait->fiber);
+    op->owner = NULL;
+    wake_here(f);
 }
 
-static void belongs_to(struct krait__op *op, struct op_wait *wait)
+static bool over(const struct krait__op *op)
 {
-    op->done = on_done;
-    op->owner = wait;
+    return !op->owner;
 }
 
 static bool marked(struct krait__handle *h, unsigned bits)
@@ -625,17 +622,17 @@ static bool marked(struct krait__handle *h, unsigned bits)
 }
 
 /* Until the operation is over, or there is a reason to end it. */
-static int await(struct krait__worker *w, struct op_wait *wait,
-                 enum krait_wait what, struct krait__handle *h, unsigned bits,
-                 int64_t until)
+static int await(struct krait__worker *w, struct krait_fiber *f,
+                 const struct krait__op *op, enum krait_wait what,
+                 struct krait__handle *h, unsigned bits, int64_t until)
 {
     int rc = 0;
 
-    while (rc == 0 && !wait->over) {
+    while (rc == 0 && !over(op)) {
         if (marked(h, bits))
             rc = -ECANCELED;
         else
-            rc = park_fiber(w, wait->fiber, what, until);
+            rc = park_fiber(w, f, what, until);
     }
     return rc;
 }
@@ -649,10 +646,11 @@ static ssize_t finish(struct krait__worker *w, struct krait__op *op,
 
     if (h)
         krait__publish(h, &wait->waiter);
-    rc = await(w, wait, what, h, bits, until);
-    if (!wait->over)
+    wait->fiber->about = h;
+    rc = await(w, wait->fiber, op, what, h, bits, until);
+    if (!over(op))
         w->engine->cancel(w->engine, op);
-    while (!wait->over)
+    while (!over(op))
         krait__park_anyhow(what);
     if (h)
         krait__withdraw(h, &wait->waiter);
@@ -694,10 +692,10 @@ ssize_t krait__fiber_perform(struct krait__op *op, enum krait_wait what,
         return rest(&wait, what, h, bits, until);
     rc = marked(h, bits) ? -ECANCELED : stop_of(wait.fiber);
     until = krait__earlier(until, krait__scope_deadline());
-    belongs_to(op, &wait);
+    op->done = on_done;
     krait__count(&w->counts.operations, 1);
     for (res = -EAGAIN; res == -EAGAIN && rc == 0;) {
-        wait.over = false;
+        op->owner = wait.fiber;
         rc = w->engine->submit(w->engine, op);
         if (rc == 0)
             res = finish(w, op, &wait, what, h, bits, until);
