@@ -54,8 +54,9 @@ int krait__watch_submit(struct krait__watch *w, struct krait__op *op);
 void krait__watch_cancel(struct krait__op *op);
 
 /* Asks the kernel for what has come, at most KRAIT__WATCH_BATCH events; sleeps
- * until `until` where nothing has. What waited for them is ready. Returns how many events there were, or a negative code; what they say
- * of the engine's own fds is in own[0..*nown). */
+ * until `until` where nothing has. What waited for them is ready. Returns how
+ * many events there were, or a negative code; what they say of the engine's own
+ * fds is in own[0..*nown). */
 int krait__watch_fetch(struct krait__watch *w, int64_t until,
                        int own[KRAIT__WATCH_OWN], int *nown);
 

@@ -41,7 +41,7 @@ enum { BUDGET = 256 };
 
 /* Of a fiber's stack, so many bytes are fetched before its turn: below where it
  * was left what its next calls will use, above it the frames of a parked
- * receive and the beginning of the buffer behind them. */
+ * receive. */
 enum { BELOW = 256, ABOVE = 512 };
 
 /* How long a worker is idle before its free stacks count as cold. */
@@ -476,7 +476,7 @@ static bool stopped(const struct krait_fiber *f)
            !f->no_cancel;
 }
 
-static int why_woken(struct krait_fiber *f, int64_t until)
+static int why_woken(struct krait_fiber *f, bool too_late)
 {
     if (stopped(f))
         return -ECANCELED;
@@ -485,8 +485,12 @@ static int why_woken(struct krait_fiber *f, int64_t until)
         if (krait__signal_hook() < 0)
             return -EINTR;
     }
-    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
-                                                          : 0;
+    return too_late ? -KRAIT__ETIMEOUT : 0;
+}
+
+static bool has_passed(int64_t until)
+{
+    return until != KRAIT__NEVER && krait__now() >= until;
 }
 
 /* A parked fiber keeps the frames that it is in, and among a thousand of them
@@ -511,6 +515,7 @@ INTO static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
 INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
                            enum krait_wait what, int64_t until)
 {
+    bool too_late;
     int rc;
 
     if (!f->woken && !stopped(f) && !f->signalled) {
@@ -518,10 +523,14 @@ INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
         if (rc < 0)
             return rc;
         sleep_now(w, f, what);
+        /* The clock was looked at by whoever has taken the timer out. */
+        too_late = until != KRAIT__NEVER && !krait__timer_is_armed(&f->timer);
         krait__timer_disarm(&f->timer);
+    } else {
+        too_late = has_passed(until);
     }
     f->woken = false;
-    return why_woken(f, until);
+    return why_woken(f, too_late);
 }
 
 int krait__park(enum krait_wait what, int64_t until)
@@ -571,8 +580,7 @@ static inline int stop_of(const struct krait_fiber *f)
 
     if (f && stopped(f))
         return -ECANCELED;
-    return until != KRAIT__NEVER && krait__now() >= until ? -KRAIT__ETIMEOUT
-                                                          : 0;
+    return has_passed(until) ? -KRAIT__ETIMEOUT : 0;
 }
 
 int krait__stopped(void)

@@ -32,6 +32,11 @@ struct krait__timers {
 int krait__timer_arm(struct krait__timers *t, struct krait__timer *timer,
                      int64_t until);
 
+static inline bool krait__timer_is_armed(const struct krait__timer *timer)
+{
+    return timer->until != KRAIT__NEVER;
+}
+
 static inline void krait__timer_disarm(struct krait__timer *timer)
 {
     timer->until = KRAIT__NEVER;
