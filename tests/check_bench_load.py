@@ -400,7 +400,8 @@ class LoadTest(unittest.TestCase):
 
     def test_stream_finds_an_early_end(self):
         self.finds(sink_for_a_while,
-                   "connection [01], write .*(reset by peer|Broken pipe|not all of it)",
+                   "connection [01], write .*"
+                   "(reset by peer|Broken pipe|not all of it)",
                    "--mode", "stream", "--size", PIECE)
 
     def test_nobody_to_connect_to_is_told(self):

@@ -758,6 +758,90 @@ static void test_a_budget_bounds_what_is_done(void **state)
     end();
 }
 
+/* What was fetched is told by and by, and can be cancelled meanwhile. */
+static void test_a_small_budget_loses_no_receive(void **state)
+{
+    static struct job jobs[20];
+    char buf[COUNT(jobs)];
+    int fd[COUNT(jobs)][2];
+    size_t cancelled = COUNT(jobs), all = 0;
+
+    (void)state;
+    begin();
+    memset(jobs, 0, sizeof jobs);
+    for (size_t i = 0; i < COUNT(jobs); i++) {
+        raw_pair(fd[i]);
+        assert_int_equal(
+            submit_transfer(&jobs[i], KRAIT__RECV, fd[i][0], &buf[i], 1), 0);
+        assert_pending(&jobs[i]);
+    }
+    for (size_t i = 0; i < COUNT(jobs); i++)
+        put_byte(fd[i][1]);
+    while (wait_until(KRAIT__NEVER, 3) <= 0)
+        ;
+    while (jobs[--cancelled].done)
+        ;
+    cancel(&jobs[cancelled]);
+    assert_int_equal(result_of(&jobs[cancelled]), -ECANCELED);
+    engine->wake(engine);
+    while (all < COUNT(jobs)) {
+        wait_until(KRAIT__NEVER, 3);
+        for (all = 0; all < COUNT(jobs) && jobs[all].done; all++)
+            assert_int_equal(jobs[all].done, 1);
+    }
+    assert_int_equal(submit_transfer(&jobs[cancelled], KRAIT__RECV,
+                                     fd[cancelled][0], buf, 1),
+                     0);
+    assert_int_equal(result_of(&jobs[cancelled]), 1);
+    end();
+}
+
+static bool all_are_done(const struct job *jobs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!jobs[i].done)
+            return false;
+    return true;
+}
+
+static void test_sends_that_never_end_leave_receives_their_turn(void **state)
+{
+    static struct job sends[16], receives[8];
+    int tcp[2], fd[COUNT(receives)][2];
+    char byte = 'x', got[COUNT(receives)], sink[64];
+
+    (void)state;
+    begin();
+    memset(sends, 0, sizeof sends);
+    memset(receives, 0, sizeof receives);
+    tcp_pair(tcp);
+    for (size_t i = 0; i < COUNT(receives); i++) {
+        raw_pair(fd[i]);
+        assert_int_equal(
+            submit_transfer(&receives[i], KRAIT__RECV, fd[i][0], &got[i], 1),
+            0);
+    }
+    assert_pending(&receives[0]);
+    for (size_t i = 0; i < COUNT(receives); i++)
+        put_byte(fd[i][1]);
+    for (size_t i = 0; i < COUNT(sends); i++)
+        sends[i].done = 1;
+    for (int turn = 0; turn < 100; turn++) {
+        for (size_t i = 0; i < COUNT(sends); i++)
+            if (sends[i].done)
+                assert_int_equal(
+                    submit_transfer(&sends[i], KRAIT__SEND, tcp[0], &byte, 1),
+                    0);
+        wait_until(KRAIT__AT_ONCE, COUNT(sends) / 2);
+        while (recv(tcp[1], sink, sizeof sink, 0) > 0)
+            ;
+    }
+    assert_true(all_are_done(receives, COUNT(receives)));
+    for (size_t i = 0; i < COUNT(sends); i++)
+        assert_int_equal(result_of(&sends[i]), 1);
+    end();
+}
+
 /* --- fds come and go ---------------------------------------------------- */
 
 static void test_a_reused_number_is_another_fd(void **state)
@@ -1242,6 +1326,8 @@ static const struct test contract[] = {
     {TEST(test_a_signal_ends_a_wait), ONCE},
     {TEST(test_a_deadline_ends_a_wait), ONCE},
     {TEST(test_a_budget_bounds_what_is_done), ONCE},
+    {TEST(test_a_small_budget_loses_no_receive), ONCE},
+    {TEST(test_sends_that_never_end_leave_receives_their_turn), ONCE},
     {TEST(test_a_reused_number_is_another_fd), ONCE},
     {TEST(test_a_closed_fd_leaves_nothing), ONCE},
     {TEST(test_thousands_wait), ONCE},

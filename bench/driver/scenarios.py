@@ -38,7 +38,7 @@ class Row:
     sink: bool = False
     spin: bool = False
     figures: tuple = ('rate', 'p50', 'p99', 'cost')
-    slice: float = 0.3      # s: each connection is served ten times or more
+    slice: float = 0.3      # s: for ten requests of a connection, mostly
     rounds: int = 20
     quick: bool = False
     idle: bool = False      # memory of idle connections: no rotation

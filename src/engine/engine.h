@@ -25,7 +25,6 @@
 #include "base/deadline.h"
 #include "base/list.h"
 #include "base/lock.h"
-#include "base/prefetch.h"
 
 /* --- the handle -------------------------------------------------------- */
 
@@ -218,7 +217,8 @@ struct krait__op {
     /* The engine's: */
     ssize_t res; /* at the end */
     void (*done)(struct krait__op *op);
-    void *owner;             /* the caller's: a fiber */
+    void *owner;             /* the caller's: a fiber. Engines fetch its first
+                              * bytes ahead, and never look at them */
     struct krait__node node; /* the engine's own, like the rest */
     unsigned state;
 };

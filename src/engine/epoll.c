@@ -184,7 +184,7 @@ static int epoll_wait_tell(struct krait__engine *engine, int64_t until,
     int own[KRAIT__WATCH_OWN], nown, n;
     eventfd_t ignored;
 
-    /* Left by the last wait: several may wait for one fd. */
+    /* Left by the last wait: a fetch takes no notice of the budget. */
     if (e->ready || e->watch.ready)
         return tell_all(e, budget);
     n = krait__watch_fetch(&e->watch, until, own, &nown);

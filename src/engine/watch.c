@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/prefetch.h"
 #include "base/valgrind.h"
 
 /* All that can happen. ERR and HUP come unasked. */

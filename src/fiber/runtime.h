@@ -47,8 +47,8 @@ struct krait_fiber {
     atomic_bool cancelled;
     struct krait__timer timer;
     struct krait__flow flow;
-    const struct krait__handle *about; /* what its last wait was about: not to
-                                        * be looked at, it may be gone */
+    const void *about; /* the handle of its last operation, which may be gone:
+                        * only for fetching it ahead */
     struct krait__context context;
 
     struct krait__node all_node; /* of its worker's fibers */

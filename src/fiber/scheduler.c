@@ -25,6 +25,8 @@
 #include <sched.h>
 
 #include "base/deadline.h"
+#include "base/inline.h"
+#include "base/prefetch.h"
 #include "base/signal_hook.h"
 #include "fiber/runtime.h"
 #include "fiber/thread_park.h"
@@ -270,7 +272,7 @@ static void fetch_ahead(const struct krait_fiber *f)
     if (!f)
         return;
     krait__prefetch((char *)f->context.sp - BELOW, BELOW + ABOVE);
-    krait__prefetch(f->about, sizeof *f->about);
+    krait__prefetch(f->about, sizeof(struct krait__handle));
     if (f->next)
         krait__prefetch(f->next, offsetof(struct krait_fiber, context.low));
 }
@@ -476,7 +478,7 @@ static bool stopped(const struct krait_fiber *f)
            !f->no_cancel;
 }
 
-static int why_woken(struct krait_fiber *f, bool too_late)
+static int why_woken(struct krait_fiber *f, bool late)
 {
     if (stopped(f))
         return -ECANCELED;
@@ -485,7 +487,7 @@ static int why_woken(struct krait_fiber *f, bool too_late)
         if (krait__signal_hook() < 0)
             return -EINTR;
     }
-    return too_late ? -KRAIT__ETIMEOUT : 0;
+    return late ? -KRAIT__ETIMEOUT : 0;
 }
 
 static bool has_passed(int64_t until)
@@ -493,14 +495,9 @@ static bool has_passed(int64_t until)
     return until != KRAIT__NEVER && krait__now() >= until;
 }
 
-/* A parked fiber keeps the frames that it is in, and among a thousand of them
- * each line is a cache miss: what every wait goes through has no frame of its
- * own. */
-#define INTO __attribute__((always_inline)) inline
-
 /* Switched away from until woken. */
-INTO static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
-                           enum krait_wait what)
+KRAIT__INLINE void sleep_now(struct krait__worker *w, struct krait_fiber *f,
+                             enum krait_wait what)
 {
     _Atomic uint64_t *waiting = &w->counts.waiting_for[what];
 
@@ -512,10 +509,10 @@ INTO static void sleep_now(struct krait__worker *w, struct krait_fiber *f,
     atomic_store_explicit(&f->waits, KRAIT_WAIT_NONE, memory_order_relaxed);
 }
 
-INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
-                           enum krait_wait what, int64_t until)
+KRAIT__INLINE int park_fiber(struct krait__worker *w, struct krait_fiber *f,
+                             enum krait_wait what, int64_t until)
 {
-    bool too_late;
+    bool late = false;
     int rc;
 
     if (!f->woken && !stopped(f) && !f->signalled) {
@@ -523,14 +520,13 @@ INTO static int park_fiber(struct krait__worker *w, struct krait_fiber *f,
         if (rc < 0)
             return rc;
         sleep_now(w, f, what);
-        /* The clock was looked at by whoever has taken the timer out. */
-        too_late = until != KRAIT__NEVER && !krait__timer_is_armed(&f->timer);
+        /* Late is who was woken by the timer, not who had to wait for its turn
+         * after something else. */
+        late = until != KRAIT__NEVER && !krait__timer_is_armed(&f->timer);
         krait__timer_disarm(&f->timer);
-    } else {
-        too_late = has_passed(until);
     }
     f->woken = false;
-    return why_woken(f, too_late);
+    return why_woken(f, late);
 }
 
 int krait__park(enum krait_wait what, int64_t until)
@@ -611,6 +607,7 @@ static void on_mark(struct krait__waiter *w)
     krait__post(((struct op_wait *)w)->fiber);
 }
 
+/* An operation that is over has no owner any more. */
 static void on_done(struct krait__op *op)
 {
     struct krait_fiber *f = op->owner;
@@ -619,7 +616,7 @@ static void on_done(struct krait__op *op)
     wake_here(f);
 }
 
-static bool over(const struct krait__op *op)
+static bool is_over(const struct krait__op *op)
 {
     return !op->owner;
 }
@@ -636,7 +633,7 @@ static int await(struct krait__worker *w, struct krait_fiber *f,
 {
     int rc = 0;
 
-    while (rc == 0 && !over(op)) {
+    while (rc == 0 && !is_over(op)) {
         if (marked(h, bits))
             rc = -ECANCELED;
         else
@@ -656,9 +653,9 @@ static ssize_t finish(struct krait__worker *w, struct krait__op *op,
         krait__publish(h, &wait->waiter);
     wait->fiber->about = h;
     rc = await(w, wait->fiber, op, what, h, bits, until);
-    if (!over(op))
+    if (!is_over(op))
         w->engine->cancel(w->engine, op);
-    while (!over(op))
+    while (!is_over(op))
         krait__park_anyhow(what);
     if (h)
         krait__withdraw(h, &wait->waiter);

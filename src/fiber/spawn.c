@@ -3,11 +3,12 @@
  * spawn.c - fibers made, joined, let go, cancelled.
  */
 #include <errno.h>
-#include <stdalign.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/deadline.h"
 #include "base/options.h"
+#include "base/prefetch.h"
 #include "fiber/runtime.h"
 
 /* --- made, and gone ---------------------------------------------------- */
@@ -41,11 +42,15 @@ static struct krait__stack_cache *cache_here(void)
     return w ? &w->stacks : NULL;
 }
 
+_Static_assert(offsetof(struct krait_fiber, context.low) <=
+                   (size_t)2 * KRAIT__LINE,
+               "what a turn needs of a fiber lies in two lines");
+
 struct krait_fiber *krait__fiber_on(const struct krait__stack *stack)
 {
     uintptr_t top = (uintptr_t)stack->high - sizeof(struct krait_fiber);
 
-    return (struct krait_fiber *)(top - top % alignof(max_align_t));
+    return (struct krait_fiber *)(top - top % KRAIT__LINE);
 }
 
 /* All but the failure's text. By pieces that a compiler makes a few stores of:

@@ -13,17 +13,14 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
+#include "base/inline.h"
 #include "base/signal_hook.h"
 #include "fiber/park.h"
 #include "fiber/scheduler.h"
 
 /* What the everyday way through this file does not need has frames of its own,
- * since a parked fiber keeps those that it is in: a thousand of them are a
- * cache's worth. And what lies on it has none, since a function that is left
- * after a system call costs more: with the kernel's mitigations the CPU has
- * forgotten where to return to. */
-#define APART  __attribute__((noinline))
-#define WITHIN __attribute__((always_inline)) inline
+ * and the way itself has none (base/inline.h). */
+#define APART __attribute__((noinline))
 
 /* --- waiting for readiness --------------------------------------------- */
 
@@ -161,7 +158,7 @@ static bool goes_whole(const struct krait__op *op, int64_t deadline)
     }
 }
 
-WITHIN static ssize_t perform_whole(struct krait__op *op, int64_t deadline)
+KRAIT__INLINE ssize_t perform_whole(struct krait__op *op, int64_t deadline)
 {
     ssize_t res =
         krait__fiber_perform(op, waits_for(op), op->h, direction(op), deadline);
@@ -284,7 +281,7 @@ APART static ssize_t attempt_until_done(struct krait__op *op, int64_t deadline)
     }
 }
 
-WITHIN static ssize_t until_done(struct krait__op *op, int64_t deadline)
+KRAIT__INLINE ssize_t until_done(struct krait__op *op, int64_t deadline)
 {
     return krait__in_fiber() && goes_whole(op, deadline)
                ? perform_whole(op, deadline)
@@ -321,7 +318,7 @@ APART static int next_part(struct krait__handle *h, int64_t deadline)
 
 /* Goes on until op->len bytes, and moves op on; *end is what stopped it early:
  * 0 (the end), or a code. Returns how many came or went. */
-WITHIN static size_t transfer_all(struct krait__op *op, int64_t deadline,
+KRAIT__INLINE size_t transfer_all(struct krait__op *op, int64_t deadline,
                                   ssize_t *end)
 {
     size_t done = 0;
@@ -371,9 +368,9 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
     int64_t pause = PAUSE_FIRST;
 
     if (op->h->family == AF_UNIX)
-        return until_done(op, deadline);
+        return attempt_until_done(op, deadline);
     for (;;) {
-        ssize_t n = until_done(op, deadline);
+        ssize_t n = attempt_until_done(op, deadline);
         int64_t until = krait__now() + pause;
         int rc;
 
@@ -383,8 +380,8 @@ static ssize_t peek_all(struct krait__op *op, int64_t deadline)
         rc = krait__wait_fd(op->h, KRAIT__NO_IN, op->h->fd, POLLRDHUP,
                             krait__earlier(until, deadline));
         if (rc >= 0)
-            return until_done(op, deadline); /* the end; all that came */
-        if (rc != -KRAIT__ETIMEOUT) {        /* with what has come meanwhile */
+            return attempt_until_done(op, deadline); /* the end; all of it */
+        if (rc != -KRAIT__ETIMEOUT) { /* with what has come meanwhile */
             ssize_t last = krait__attempt(op);
 
             return last > n ? last : n;
@@ -415,7 +412,7 @@ APART static ssize_t receive(struct krait__op *op, int64_t deadline)
         deadline = KRAIT__AT_ONCE;
     op->flags &= ~MSG_WAITALL;
     if (!all || (op->flags & (MSG_OOB | MSG_ERRQUEUE)))
-        return until_done(op, deadline);
+        return attempt_until_done(op, deadline);
     return op->flags & MSG_PEEK ? peek_all(op, deadline)
                                 : all_or_what_came(op, deadline);
 }
