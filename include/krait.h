@@ -17,6 +17,7 @@
 #include <krait/io.h>      /* what all waiting calls have in common */
 #include <krait/address.h> /* addresses, as values */
 #include <krait/socket.h>  /* sockets: Python's `socket` objects */
+#include <krait/stream.h>  /* so many bytes, lines, frames */
 #include <krait/dial.h>    /* connect to a name, whichever address works */
 #include <krait/server.h>  /* servers: Python's `socketserver` */
 

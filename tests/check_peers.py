@@ -240,5 +240,50 @@ class ServerCpp(PeerTest):
         self.assertEqual(answers, [ANSWER] * 200)
 
 
+class Frames(PeerTest):
+    """examples/frames.c, and stock Python at the other end."""
+
+    def connect(self):
+        server = self.program(example("frames") + ["127.0.0.1:0"])
+        address = server.line(b"The server is at ")
+        port = int(address.rpartition(":")[2])
+        sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.addCleanup(sock.close)
+        return server, sock
+
+    @staticmethod
+    def pack(message):
+        return struct.pack("!I", len(message)) + message
+
+    def test_messages_come_back(self):
+        _, sock = self.connect()
+        messages = [b"hello", b"", bytes(range(256)) * 16, b"x"]
+        wire = b"".join(map(self.pack, messages))
+        sock.sendall(wire)
+        self.assertEqual(sock.makefile("rb").read(len(wire)), wire)
+
+    def test_a_message_may_come_byte_by_byte(self):
+        _, sock = self.connect()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire = self.pack(b"piecemeal") + self.pack(b"")
+        for byte in wire:
+            sock.sendall(bytes([byte]))
+        self.assertEqual(sock.makefile("rb").read(len(wire)), wire)
+
+    def test_a_claimed_length_is_refused(self):
+        server, sock = self.connect()
+        sock.sendall(b"\xff\xff\xff\xff")
+        server.expect(b"recv_frame 127.0.0.1", "err")
+        server.expect(b"longer than there is room for", "err")
+        self.assertEqual(sock.recv(1), b"")
+
+    def test_a_message_that_is_cut_off_is_said(self):
+        server, sock = self.connect()
+        sock.sendall(self.pack(b"half of it")[:7])
+        sock.shutdown(socket.SHUT_WR)
+        server.expect(b"finished in the middle", "err")
+        self.assertEqual(sock.recv(1), b"")
+
+
 if __name__ == "__main__":
     main()

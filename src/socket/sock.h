@@ -49,6 +49,11 @@ static inline bool krait__begin(krait_sock *s, const char *op)
 int krait__finish_failed(krait_sock *s, const char *op, int code,
                          const krait_addr *addr);
 
+/* Likewise, for a `reason` that says it better than the code does; NULL: none
+ * does. */
+int krait__finish_because(krait_sock *s, const char *op, int code,
+                          const char *reason, const krait_addr *addr);
+
 /* Ends a call: its result, or -1 and errno. `addr` names what the call was
  * about; NULL: the peer, or this end. */
 static inline ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,

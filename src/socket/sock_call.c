@@ -85,8 +85,8 @@ static bool subject_of(krait_sock *s, int code, krait_addr *out)
     return known;
 }
 
-int krait__finish_failed(krait_sock *s, const char *op, int code,
-                         const krait_addr *addr)
+int krait__finish_because(krait_sock *s, const char *op, int code,
+                          const char *reason, const krait_addr *addr)
 {
     krait_addr subject;
 
@@ -95,10 +95,17 @@ int krait__finish_failed(krait_sock *s, const char *op, int code,
     if (addr || subject_of(s, code, &subject)) {
         if (subject.type_ == 0 && s->h.type != SOCK_RAW)
             subject.type_ = s->h.type;
-        krait__fail_at(op, code, &subject);
-    } else {
-        krait__fail_at(op, code, NULL);
+        addr = &subject;
     }
+    if (!reason && addr)
+        reason = krait__addr_reason(addr);
+    krait__fail_because(op, code, reason, addr);
     krait__leave(&s->h);
     return -1;
+}
+
+int krait__finish_failed(krait_sock *s, const char *op, int code,
+                         const krait_addr *addr)
+{
+    return krait__finish_because(s, op, code, NULL, addr);
 }
