@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_dial.c - krait_create_connection: to whichever address of a name works.
+ * test_dial.c - krait_create_connection: to whichever address of a name works;
+ * and krait_create_server.
  *
  * ctest: flows
  */
@@ -150,6 +151,88 @@ static void test_the_signal_hook_can_stop_it(void **state)
     assert_int_equal(d.err, EINTR);
 }
 
+/* --- listening ---------------------------------------------------------- */
+
+static krait_sock *reached(krait_sock *server, const char *host)
+{
+    krait_addr addr =
+        krait_inet(host, krait_addr_port(krait_getsockname(server)));
+    krait_sock *client = krait_create_connection(addr, PATIENCE);
+
+    if (client) {
+        own(client);
+        own(krait_accept(server, NULL));
+    }
+    return client;
+}
+
+static void test_a_server_is_made_in_one_call(void **state)
+{
+    krait_sock *server;
+
+    (void)state;
+    server = own(krait_create_server(krait_inet("127.0.0.1", 0), NULL));
+    assert_int_equal(krait_type(server), SOCK_STREAM);
+    assert_non_null(reached(server, "127.0.0.1"));
+    server = own(krait_create_server(krait_inet("localhost", 0), NULL));
+    assert_int_equal(krait_family(server), AF_INET);
+    assert_non_null(reached(server, "127.0.0.1"));
+    server =
+        own(krait_create_server(krait_addr_parse("udp:127.0.0.1:0"), NULL));
+    assert_int_equal(krait_type(server), SOCK_DGRAM);
+}
+
+static void test_one_socket_takes_both_families(void **state)
+{
+    krait_listen_options both = {.dualstack_ipv6 = 1};
+    krait_sock *server;
+
+    (void)state;
+    if (!krait_has_dualstack_ipv6())
+        skip_because("this kernel has no IPv6");
+    server = own(krait_create_server(krait_inet("", 0), NULL));
+    assert_non_null(reached(server, "127.0.0.1"));
+    assert_non_null(reached(server, "::1"));
+    server = own(krait_create_server(krait_inet("::", 0), &both));
+    assert_non_null(reached(server, "127.0.0.1"));
+    assert_non_null(reached(server, "::1"));
+    server = own(krait_create_server(krait_inet("::", 0), NULL));
+    assert_null(reached(server, "127.0.0.1"));
+    assert_non_null(reached(server, "::1"));
+    assert_null_with(krait_create_server(krait_inet("127.0.0.1", 0), &both),
+                     EINVAL);
+    assert_contains(krait_errmsg(), "dualstack_ipv6 is for an IPv6 address");
+}
+
+static void test_several_share_a_port(void **state)
+{
+    krait_listen_options shared = {.reuse_port = 1, .backlog = 1};
+    krait_sock *server;
+    krait_addr addr;
+
+    (void)state;
+    server = own(krait_create_server(krait_inet("127.0.0.1", 0), &shared));
+    addr = krait_getsockname(server);
+    own(krait_create_server(addr, &shared));
+    assert_null_with(krait_create_server(addr, NULL), EADDRINUSE);
+    assert_contains(krait_errmsg(), "127.0.0.1");
+    assert_null_with(krait_create_server(krait_inet("127.0.0.1", 0),
+                                         &(krait_listen_options){
+                                             .backlog = -1,
+                                         }),
+                     EINVAL);
+}
+
+static void test_has_dualstack_ipv6_fails_silently(void **state)
+{
+    (void)state;
+    assert_fails(krait_setdefaulttimeout(-1), EINVAL);
+    errno = ENOTTY;
+    krait_has_dualstack_ipv6();
+    assert_int_equal(errno, ENOTTY);
+    assert_contains(krait_errmsg(), "setdefaulttimeout");
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -162,6 +245,10 @@ int main(int argc, char **argv)
         {TEST(test_nobody_there_is_said), STREAMS},
         {TEST(test_the_timeout_is_for_all_of_it), STREAMS},
         {TEST(test_the_signal_hook_can_stop_it), STREAMS},
+        {TEST(test_a_server_is_made_in_one_call), ONCE},
+        {TEST(test_one_socket_takes_both_families), ONCE},
+        {TEST(test_several_share_a_port), ONCE},
+        {TEST(test_has_dualstack_ipv6_fails_silently), ONCE},
     };
 
     return run_all(argc, argv, "dial", tests, COUNT(tests));

@@ -63,6 +63,32 @@ static void test_a_socketpair_s_fds_are_close_on_exec_too(void **state)
 }
 
 /* O_NONBLOCK belongs to the open file, which another process may share. */
+/* What a program that this one becomes says: 0, the fd is open. */
+static int seen_by_another(int fd)
+{
+    char command[64];
+
+    snprintf(command, sizeof command, "test -e /proc/self/fd/%d", fd);
+    return WEXITSTATUS(system(command));
+}
+
+static void test_an_fd_is_inherited_where_that_is_asked_for(void **state)
+{
+    krait_sock *s = own(krait_socket(AF_INET, SOCK_STREAM, 0));
+    int fd = krait_fileno(s);
+
+    (void)state;
+    assert_int_equal(krait_get_inheritable(s), 0);
+    assert_int_equal(seen_by_another(fd), 1);
+    assert_works(krait_set_inheritable(s, 1));
+    assert_int_equal(krait_get_inheritable(s), 1);
+    assert_int_equal(seen_by_another(fd), 0);
+    assert_works(krait_set_inheritable(s, 0));
+    assert_int_equal(seen_by_another(fd), 1);
+    assert_fails(krait_set_inheritable(NULL, 1), EBADF);
+    assert_fails(krait_get_inheritable(NULL), EBADF);
+}
+
 static void test_a_timeout_holds_where_others_have_made_the_fd_block(
     void **state)
 {
@@ -482,6 +508,7 @@ int main(int argc, char **argv)
         {TEST(test_a_socket_knows_what_it_is), EVERY},
         {TEST(test_fds_are_close_on_exec_and_never_block), EVERY},
         {TEST(test_a_socketpair_s_fds_are_close_on_exec_too), ONCE},
+        {TEST(test_an_fd_is_inherited_where_that_is_asked_for), ONCE},
         {TEST(test_a_timeout_holds_where_others_have_made_the_fd_block), EVERY},
         {TEST(test_flags_in_the_type_are_not_the_type), ONCE},
         {TEST(test_a_kind_of_socket_that_does_not_exist_is_refused), ONCE},

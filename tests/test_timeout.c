@@ -64,6 +64,30 @@ static void test_setblocking_is_a_timeout_too(void **state)
     assert_int_equal(krait_getblocking(s), 1);
 }
 
+static void test_the_default_is_for_those_made_later(void **state)
+{
+    const struct transport *t = transport_named(INET_STREAM);
+    krait_sock *before = own(krait_socket(AF_INET, SOCK_STREAM, 0));
+    krait_sock *server = listener(t), *client = bound(t), *pair[2];
+
+    (void)state;
+    assert_true(krait_getdefaulttimeout() == KRAIT_FOREVER);
+    assert_works(krait_setdefaulttimeout(12.5));
+    assert_true(krait_getdefaulttimeout() == 12.5);
+    assert_fails(krait_setdefaulttimeout(-1), EINVAL);
+    assert_true(krait_gettimeout(before) == KRAIT_FOREVER);
+    any_pair(pair);
+    assert_true(krait_gettimeout(pair[1]) == 12.5);
+    assert_true(krait_gettimeout(own(krait_socket(
+                    AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0))) == 0);
+    assert_true(krait_gettimeout(own(krait_dup(before))) == KRAIT_FOREVER);
+    assert_true(krait_gettimeout(own(
+                    krait_fromfd(krait_fileno(before), -1, -1, -1))) == 12.5);
+    assert_works(krait_connect(client, krait_getsockname(server)));
+    assert_true(krait_gettimeout(own(krait_accept(server, NULL))) == 12.5);
+    assert_works(krait_setdefaulttimeout(KRAIT_FOREVER));
+}
+
 static void test_recv_times_out(void **state)
 {
     krait_sock *pair[2];
@@ -273,6 +297,7 @@ int main(int argc, char **argv)
         {TEST(test_a_timeout_is_kept_as_it_was_set), ONCE},
         {TEST(test_a_timeout_that_is_none_is_refused), ONCE},
         {TEST(test_setblocking_is_a_timeout_too), ONCE},
+        {TEST(test_the_default_is_for_those_made_later), ONCE},
         {TEST(test_recv_times_out), EVERY},
         {TEST(test_recvfrom_times_out), DGRAMS},
         {TEST(test_accept_times_out), CONNECTIONS},

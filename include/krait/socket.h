@@ -98,6 +98,11 @@ KRAIT_API int krait_close(krait_sock *s);
  * system call may still use the number for a moment. */
 KRAIT_API int krait_detach(krait_sock *s);
 
+/* Whether programs that this one becomes (execve(2)) keep the fd: 1 or 0. They
+ * don't, as long as nobody asks for it. */
+KRAIT_API int krait_set_inheritable(krait_sock *s, int inheritable);
+KRAIT_API int krait_get_inheritable(krait_sock *s);
+
 /* --- the calls --------------------------------------------------------- */
 
 /* Errors: EADDRINUSE, EADDRNOTAVAIL, EACCES (a port below 1024; a directory),
@@ -109,7 +114,7 @@ KRAIT_API int krait_bind(krait_sock *s, krait_addr addr);
 KRAIT_API int krait_listen(krait_sock *s, int backlog);
 
 /* Waits for a connection. `*peer` is set where peer is not NULL. The new
- * socket has no timeout, whatever the listener's is. NULL and errno: EINVAL
+ * socket has the default timeout, whatever the listener's is. NULL and errno: EINVAL
  * (not listening), ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EOPNOTSUPP:
  * accept(2). A connection is never taken and then lost: what can fail is done
  * before. */
@@ -200,13 +205,20 @@ KRAIT_API int krait_getsockopt(krait_sock *s, int level, int option,
 KRAIT_API int krait_getsockopt_buf(krait_sock *s, int level, int option,
                                    void *value, size_t *len);
 
-/* Seconds that a call may wait: KRAIT_FOREVER (the default), 0 (never waits:
- * EAGAIN), or more. Calls that wait already keep their deadline. EINVAL:
- * negative, or not a number. */
+/* Seconds that a call may wait: KRAIT_FOREVER (the default, where
+ * krait_setdefaulttimeout has not set another), 0 (never waits: EAGAIN), or
+ * more. Calls that wait already keep their deadline. EINVAL: negative, or not a
+ * number. */
 KRAIT_API int krait_settimeout(krait_sock *s, double seconds);
 
 /* The timeout; -1 and EBADF where s is NULL. */
 KRAIT_API double krait_gettimeout(krait_sock *s);
+
+/* The timeout of the process's sockets that are made from now on, by whatever
+ * call makes one without being told a timeout, krait_accept's among them; those
+ * that there are keep theirs. Values and errors: as krait_settimeout. */
+KRAIT_API int krait_setdefaulttimeout(double seconds);
+KRAIT_API double krait_getdefaulttimeout(void);
 
 /* Python's setblocking: 0 is krait_settimeout(s, 0), else KRAIT_FOREVER. */
 KRAIT_API int krait_setblocking(krait_sock *s, int blocking);

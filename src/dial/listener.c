@@ -20,6 +20,9 @@ static int prepare(krait_sock *s, const struct attempt *a)
     if (s->h.family == AF_INET6 &&
         krait_setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, !a->dual) < 0)
         return -1;
+    if (a->o->reuse_port &&
+        krait_setsockopt(s, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
+        return -1;
     if (a->o->reuse_address && s->h.type != SOCK_DGRAM &&
         s->h.family != AF_UNIX)
         return krait_setsockopt(s, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -87,16 +90,18 @@ static bool other_may_do(void)
 static krait_sock *listen_somewhere(const krait_addr *addr, struct attempt *a)
 {
     struct krait__failure second = {0}, *first;
+    bool everywhere;
     krait_sock *s;
 
     if (addr->kind_ != KRAIT__HOSTNAME)
         return listen_in(AF_UNSPEC, addr, a);
-    a->dual = addr->len_ == 0; /* no host: every address of this one */
-    s = listen_in(a->dual ? AF_INET6 : AF_INET, addr, a);
+    everywhere = addr->len_ == 0; /* no host: every address of this one */
+    a->dual |= everywhere;
+    s = listen_in(everywhere ? AF_INET6 : AF_INET, addr, a);
     if (s || !other_may_do())
         return s;
     first = krait__failure_swap(&second);
-    s = listen_in(a->dual ? AF_INET : AF_INET6, addr, a);
+    s = listen_in(everywhere ? AF_INET : AF_INET6, addr, a);
     krait__failure_swap(first);
     /* That the second family lacks the name explains nothing. */
     if (!s && second.code < KRAIT__ENAME)
@@ -109,7 +114,7 @@ krait_sock *krait__listener(const krait_addr *addr,
                             struct krait__socket_file *file)
 {
     struct krait__failure tried = {0}, *mine = krait__failure_swap(&tried);
-    struct attempt a = {.o = o, .file = file};
+    struct attempt a = {.dual = o->dual, .o = o, .file = file};
     krait_sock *s;
 
     *file = (struct krait__socket_file){0};

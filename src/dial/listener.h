@@ -14,6 +14,8 @@ struct krait__listen_options {
     int backlog;        /* listen(2)'s */
     bool reuse_address; /* SO_REUSEADDR, for what has connections: for
                          * datagrams it would let others take them over */
+    bool reuse_port;    /* SO_REUSEPORT */
+    bool dual;          /* an IPv6 address takes IPv4 as well */
     bool unix_cleanup;  /* remove a stale socket file first */
 };
 

@@ -51,7 +51,8 @@ krait_sock *krait__sock_new(int fd, int family, int type, int proto)
     atomic_init(&s->h.plain_tcp, (family == AF_INET || family == AF_INET6) &&
                                      s->h.type == SOCK_STREAM &&
                                      (proto == 0 || proto == IPPROTO_TCP));
-    atomic_init(&s->timeout, type & SOCK_NONBLOCK ? 0 : KRAIT__NEVER);
+    atomic_init(&s->timeout,
+                type & SOCK_NONBLOCK ? 0 : krait__default_timeout());
     atomic_init(&s->users, 1);
     atomic_init(&s->detached, false);
     return s;

@@ -3,6 +3,7 @@
  * options.c - what can be asked of a socket, and set.
  */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "socket/sock.h"
 
@@ -70,6 +71,8 @@ int krait_getsockopt(krait_sock *s, int level, int option, int *value)
     return krait_getsockopt_buf(s, level, option, value, &len);
 }
 
+#define NOT_A_TIMEOUT "a timeout is 0, more, or KRAIT_FOREVER"
+
 int krait_settimeout(krait_sock *s, double seconds)
 {
     int64_t ns;
@@ -77,13 +80,35 @@ int krait_settimeout(krait_sock *s, double seconds)
     if (!krait__begin(s, "settimeout"))
         return -1;
     if (!krait__timeout(seconds, &ns)) {
-        krait__fail("settimeout", -EINVAL,
-                    "a timeout is 0, more, or KRAIT_FOREVER", NULL, NULL, 0);
+        krait__fail("settimeout", -EINVAL, NOT_A_TIMEOUT, NULL, NULL, 0);
         krait__leave(&s->h);
         return -1;
     }
     atomic_store_explicit(&s->timeout, ns, memory_order_relaxed);
     return (int)krait__finish(s, "settimeout", 0, NULL);
+}
+
+static _Atomic int64_t default_timeout = KRAIT__NEVER;
+
+int64_t krait__default_timeout(void)
+{
+    return atomic_load_explicit(&default_timeout, memory_order_relaxed);
+}
+
+int krait_setdefaulttimeout(double seconds)
+{
+    int64_t ns;
+
+    if (!krait__timeout(seconds, &ns))
+        return krait__fail("setdefaulttimeout", -EINVAL, NOT_A_TIMEOUT, NULL,
+                           NULL, 0);
+    atomic_store_explicit(&default_timeout, ns, memory_order_relaxed);
+    return 0;
+}
+
+double krait_getdefaulttimeout(void)
+{
+    return krait__seconds(krait__default_timeout());
 }
 
 double krait_gettimeout(krait_sock *s)
@@ -108,6 +133,27 @@ int krait_getblocking(krait_sock *s)
     double seconds = krait_gettimeout(s);
 
     return seconds < 0 ? -1 : seconds > 0;
+}
+
+int krait_set_inheritable(krait_sock *s, int inheritable)
+{
+    int rc;
+
+    if (!krait__begin(s, "set_inheritable"))
+        return -1;
+    rc = fcntl(s->h.fd, F_SETFD, inheritable ? 0 : FD_CLOEXEC);
+    return (int)krait__finish(s, "set_inheritable", rc < 0 ? -errno : 0, NULL);
+}
+
+int krait_get_inheritable(krait_sock *s)
+{
+    int rc;
+
+    if (!krait__begin(s, "get_inheritable"))
+        return -1;
+    rc = fcntl(s->h.fd, F_GETFD);
+    rc = rc < 0 ? -errno : !(rc & FD_CLOEXEC);
+    return (int)krait__finish(s, "get_inheritable", rc, NULL);
 }
 
 /* What never changes while the caller holds the socket. */

@@ -65,6 +65,9 @@ static inline ssize_t krait__finish(krait_sock *s, const char *op, ssize_t res,
     return res;
 }
 
+/* krait_setdefaulttimeout's, in ns. */
+int64_t krait__default_timeout(void);
+
 /* The deadline of a call on `s` that begins now. */
 static inline int64_t krait__sock_deadline(krait_sock *s)
 {
