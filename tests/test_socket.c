@@ -5,6 +5,8 @@
  *
  * ctest: flows
  */
+#include <sys/wait.h>
+
 #include "support.h"
 
 static int flags_of(krait_sock *s)
@@ -66,10 +68,19 @@ static void test_a_socketpair_s_fds_are_close_on_exec_too(void **state)
 /* What a program that this one becomes says: 0, the fd is open. */
 static int seen_by_another(int fd)
 {
-    char command[64];
+    char path[64];
+    int status = -1;
+    pid_t pid;
 
-    snprintf(command, sizeof command, "test -e /proc/self/fd/%d", fd);
-    return WEXITSTATUS(system(command));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    pid = fork();
+    if (pid == 0) {
+        execlp("test", "test", "-e", path, (char *)NULL);
+        _exit(127);
+    }
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
 }
 
 static void test_an_fd_is_inherited_where_that_is_asked_for(void **state)

@@ -114,10 +114,10 @@ KRAIT_API int krait_bind(krait_sock *s, krait_addr addr);
 KRAIT_API int krait_listen(krait_sock *s, int backlog);
 
 /* Waits for a connection. `*peer` is set where peer is not NULL. The new
- * socket has the default timeout, whatever the listener's is. NULL and errno: EINVAL
- * (not listening), ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EOPNOTSUPP:
- * accept(2). A connection is never taken and then lost: what can fail is done
- * before. */
+ * socket has the default timeout, whatever the listener's is. NULL and errno:
+ * EINVAL (not listening), ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM,
+ * EOPNOTSUPP: accept(2). A connection is never taken and then lost: what can
+ * fail is done before. */
 KRAIT_API krait_sock *krait_accept(krait_sock *s, krait_addr *peer);
 
 /* Connects; for datagrams, fixes the peer. A name is resolved under the same
