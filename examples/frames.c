@@ -16,7 +16,7 @@ enum { LIMIT = 4096 };
 static int handle(krait_request *req)
 {
     char buf[LIMIT];
-    krait_frame frame = {.buf = buf, .size = sizeof buf};
+    krait_piece frame = {.buf = buf, .size = sizeof buf};
     int rc;
 
     while ((rc = krait_recv_frame(req->sock, &frame)) > 0)

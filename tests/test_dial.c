@@ -202,6 +202,9 @@ static void test_one_socket_takes_both_families(void **state)
     assert_null_with(krait_create_server(krait_inet("127.0.0.1", 0), &both),
                      EINVAL);
     assert_contains(krait_errmsg(), "dualstack_ipv6 is for an IPv6 address");
+    /* A name never becomes an IPv4 socket then. */
+    server = krait_create_server(krait_inet("localhost", 0), &both);
+    assert_true(!server || krait_family(own(server)) == AF_INET6);
 }
 
 static void test_several_share_a_port(void **state)
@@ -221,6 +224,21 @@ static void test_several_share_a_port(void **state)
                                              .backlog = -1,
                                          }),
                      EINVAL);
+}
+
+static void test_a_unix_server_wants_a_free_path(void **state)
+{
+    char path[64];
+    krait_listen_options shared = {.reuse_port = 1};
+    krait_addr addr;
+
+    (void)state;
+    snprintf(path, sizeof path, "@krait-test-dial-%d", getpid());
+    addr = krait_unix_abstract(path, strlen(path));
+    own(krait_create_server(addr, NULL));
+    assert_null_with(krait_create_server(addr, NULL), EADDRINUSE);
+    assert_null_with(krait_create_server(addr, &shared), EOPNOTSUPP);
+    assert_contains(krait_errmsg(), "reuse_port is for IPv4 and IPv6");
 }
 
 static void test_has_dualstack_ipv6_fails_silently(void **state)
@@ -248,6 +266,7 @@ int main(int argc, char **argv)
         {TEST(test_a_server_is_made_in_one_call), ONCE},
         {TEST(test_one_socket_takes_both_families), ONCE},
         {TEST(test_several_share_a_port), ONCE},
+        {TEST(test_a_unix_server_wants_a_free_path), ONCE},
         {TEST(test_has_dualstack_ipv6_fails_silently), ONCE},
     };
 

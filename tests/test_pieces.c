@@ -76,8 +76,69 @@ static void test_exactly_goes_on_after_a_timeout(void **state)
     assert_int_equal(have, 2);
     assert_works(krait_sendstr(pair[0], "cdefg"));
     assert_int_equal(krait_recv_exactly(pair[1], got, 6, &have), 1);
-    assert_int_equal(have, 6);
+    assert_int_equal(have, 0);
     assert_memory_equal(got, "abcdef", 6);
+}
+
+static void test_exactly_begins_anew_after_each(void **state)
+{
+    size_t have = 0;
+    char got[2];
+    int records = 0, rc;
+    krait_sock *pair[2];
+
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_sendstr(pair[0], "010203"));
+    assert_works(krait_shutdown(pair[0], SHUT_WR));
+    while ((rc = krait_recv_exactly(pair[1], got, 2, &have)) > 0)
+        assert_int_equal(got[1], '1' + records++);
+    assert_int_equal(rc, 0);
+    assert_int_equal(records, 3);
+}
+
+static void test_nothing_waits_that_must_not(void **state)
+{
+    size_t have = 0;
+    char got[8];
+    krait_piece piece = {.buf = got, .size = sizeof got};
+    krait_piece frame = piece;
+    krait_sock *pair[2];
+
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_settimeout(pair[1], 0));
+    assert_works(krait_sendstr(pair[0], "ab"));
+    assert_fails(krait_recv_exactly(pair[1], got, 4, &have), EAGAIN);
+    assert_int_equal(have, 2);
+    assert_works(krait_sendstr(pair[0], "cd"));
+    assert_int_equal(krait_recv_exactly(pair[1], got, 4, &have), 1);
+    assert_memory_equal(got, "abcd", 4);
+    assert_works(krait_sendstr(pair[0], "ef"));
+    assert_fails(krait_recv_until(pair[1], &piece, "\n", 1), EAGAIN);
+    assert_works(krait_sendstr(pair[0], "\n"));
+    assert_int_equal(krait_recv_until(pair[1], &piece, "\n", 1), 1);
+    assert_memory_equal(got, "ef\n", 3);
+    assert_works(krait_sendall(pair[0], "\0\0\0\2h", 5, 0));
+    assert_fails(krait_recv_frame(pair[1], &frame), EAGAIN);
+    assert_works(krait_sendstr(pair[0], "i"));
+    assert_int_equal(krait_recv_frame(pair[1], &frame), 1);
+    assert_memory_equal(got, "hi", 2);
+}
+
+static void test_a_reset_in_the_middle_is_said(void **state)
+{
+    struct linger hard = {.l_onoff = 1};
+    size_t have = 0;
+    char got[8];
+    krait_sock *pair[2];
+
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_sendstr(pair[0], "abc"));
+    assert_times_out(pair[1], krait_recv_exactly(pair[1], got, 8, &have));
+    assert_works(krait_setsockopt_buf(pair[0], SOL_SOCKET, SO_LINGER, &hard,
+                                      sizeof hard));
+    shut(pair[0]);
+    assert_fails(krait_recv_exactly(pair[1], got, 8, &have), ECONNRESET);
+    assert_int_equal(have, 3);
 }
 
 static void test_exactly_is_interrupted(void **state)
@@ -101,27 +162,30 @@ static void test_exactly_is_interrupted(void **state)
 static void expect_piece(krait_sock *s, const char *delimiter,
                          const char *wanted)
 {
-    size_t have = 0;
     char got[64];
+    krait_piece piece = {.buf = got, .size = sizeof got};
 
-    assert_int_equal(krait_recv_until(s, got, sizeof got, delimiter,
-                                      strlen(delimiter), &have),
+    assert_int_equal(krait_recv_until(s, &piece, delimiter, strlen(delimiter)),
                      1);
-    assert_int_equal(have, strlen(wanted));
-    assert_memory_equal(got, wanted, have);
+    assert_int_equal(piece.len, strlen(wanted));
+    assert_memory_equal(got, wanted, piece.len);
 }
 
 static void test_until_takes_piece_by_piece(void **state)
 {
     krait_sock *pair[2];
-    char rest[4];
+    char rest[4], line[8];
+    krait_piece piece = {.buf = line, .size = sizeof line};
 
     connect_pair(transport_of(state), pair);
     assert_works(krait_sendstr(pair[0], "GET /\r\n\r\none\ntwo\n\nrest"));
     expect_piece(pair[1], "\r\n\r\n", "GET /\r\n\r\n");
-    expect_piece(pair[1], "\n", "one\n");
-    expect_piece(pair[1], "\n", "two\n");
-    expect_piece(pair[1], "\n", "\n");
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(krait_recv_until(pair[1], &piece, "\n", 1), 1);
+        assert_int_equal(piece.len, i < 2 ? 4 : 1);
+        assert_memory_equal(line, i ? i > 1 ? "\n" : "two\n" : "one\n",
+                            piece.len);
+    }
     assert_int_equal(krait_recv(pair[1], rest, 4, 0), 4);
     assert_memory_equal(rest, "rest", 4);
 }
@@ -139,65 +203,86 @@ static void test_until_finds_a_delimiter_that_comes_in_parts(void **state)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        size_t have = 0, dlen = strlen(cases[i].delimiter);
+        size_t dlen = strlen(cases[i].delimiter);
         char got[64];
+        krait_piece piece = {.buf = got, .size = sizeof got};
         krait_sock *pair[2];
 
         connect_pair(transport_of(state), pair);
         assert_works(krait_sendstr(pair[0], cases[i].first));
-        assert_times_out(pair[1],
-                         krait_recv_until(pair[1], got, sizeof got,
-                                          cases[i].delimiter, dlen, &have));
-        assert_int_equal(have, strlen(cases[i].first));
+        assert_times_out(pair[1], krait_recv_until(pair[1], &piece,
+                                                   cases[i].delimiter, dlen));
+        assert_int_equal(piece.len, strlen(cases[i].first));
         assert_works(krait_sendstr(pair[0], cases[i].second));
-        assert_int_equal(krait_recv_until(pair[1], got, sizeof got,
-                                          cases[i].delimiter, dlen, &have),
-                         1);
-        assert_int_equal(have, strlen(cases[i].piece));
-        assert_memory_equal(got, cases[i].piece, have);
+        assert_int_equal(
+            krait_recv_until(pair[1], &piece, cases[i].delimiter, dlen), 1);
+        assert_int_equal(piece.len, strlen(cases[i].piece));
+        assert_memory_equal(got, cases[i].piece, piece.len);
         assert_int_equal(krait_recv(pair[1], got, sizeof got, 0), 4);
         assert_memory_equal(got, "more", 4);
     }
 }
 
+static void test_until_finds_what_is_far_away(void **state)
+{
+    enum { FAR = 5000 }; /* farther than one look sees */
+    unsigned char *data = (unsigned char *)own_block(FAR + 6);
+    krait_piece piece = {.buf = own_block(FAR + 6), .size = FAR + 6};
+    krait_sock *pair[2];
+
+    memset(data, 'x', FAR + 6);
+    memcpy(data + FAR - 2, "\r\n", 2);
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_sendall(pair[0], data, FAR + 4, 0));
+    assert_int_equal(krait_recv_until(pair[1], &piece, "\r\n", 2), 1);
+    assert_int_equal(piece.len, FAR);
+    assert_memory_equal(piece.buf, data, FAR);
+    assert_int_equal(krait_recv(pair[1], data, FAR, 0), 4);
+}
+
 static void test_until_is_bounded(void **state)
 {
-    size_t have = 0;
-    char got[5];
+    char got[11];
+    krait_piece piece = {.buf = got, .size = 5};
     krait_sock *pair[2];
 
     connect_pair(transport_of(state), pair);
-    assert_works(krait_sendstr(pair[0], "0123456789\n"));
-    assert_fails(krait_recv_until(pair[1], got, 5, "\n", 1, &have), EMSGSIZE);
-    assert_int_equal(have, 5);
+    assert_works(krait_sendstr(pair[0], "01234567\r\n8\r\n"));
+    assert_fails(krait_recv_until(pair[1], &piece, "\r\n", 2), EMSGSIZE);
+    assert_int_equal(piece.len, 5);
     assert_memory_equal(got, "01234", 5);
-    assert_fails(krait_recv_until(pair[1], got, 5, "\n", 1, &have), EMSGSIZE);
-    /* What is behind them is still there. */
-    expect_piece(pair[1], "\n", "56789\n");
-    /* To the last byte. */
-    assert_works(krait_sendstr(pair[0], "abcd\n"));
-    have = 0;
-    assert_int_equal(krait_recv_until(pair[1], got, 5, "\n", 1, &have), 1);
-    assert_int_equal(have, 5);
+    assert_fails(krait_recv_until(pair[1], &piece, "\r\n", 2), EMSGSIZE);
+    /* With the delimiter across the old limit. */
+    piece.size = 9;
+    assert_fails(krait_recv_until(pair[1], &piece, "\r\n", 2), EMSGSIZE);
+    piece.size = 10;
+    assert_int_equal(krait_recv_until(pair[1], &piece, "\r\n", 2), 1);
+    assert_int_equal(piece.len, 10);
+    assert_memory_equal(got, "01234567\r\n", 10);
+    /* What is behind it is still there; to the last byte of the buffer. */
+    piece.size = 3;
+    assert_int_equal(krait_recv_until(pair[1], &piece, "\r\n", 2), 1);
+    assert_memory_equal(got, "8\r\n", 3);
+    piece.size = 1;
+    assert_works(krait_sendstr(pair[0], "ab"));
+    assert_fails(krait_recv_until(pair[1], &piece, "\r\n", 2), EMSGSIZE);
 }
 
 static void test_until_tells_the_end_from_a_part(void **state)
 {
-    size_t have = 0;
     char got[16];
+    krait_piece piece = {.buf = got, .size = sizeof got};
     krait_sock *pair[2];
 
     connect_pair(transport_of(state), pair);
     assert_works(krait_sendstr(pair[0], "all\npart"));
     assert_works(krait_shutdown(pair[0], SHUT_WR));
     expect_piece(pair[1], "\n", "all\n");
-    assert_fails(krait_recv_until(pair[1], got, sizeof got, "\n", 1, &have),
-                 ENODATA);
-    assert_int_equal(have, 4);
+    assert_fails(krait_recv_until(pair[1], &piece, "\n", 1), ENODATA);
+    assert_int_equal(piece.len, 4);
     assert_memory_equal(got, "part", 4);
-    have = 0;
-    assert_int_equal(krait_recv_until(pair[1], got, sizeof got, "\n", 1, &have),
-                     0);
+    piece = (krait_piece){.buf = got, .size = sizeof got};
+    assert_int_equal(krait_recv_until(pair[1], &piece, "\n", 1), 0);
 }
 
 /* --- frames ------------------------------------------------------------- */
@@ -224,7 +309,7 @@ static void send_frames(void *arg)
 static void test_frames_come_as_they_were_sent(void **state)
 {
     struct frames sender = {.data = patterned(LARGE)};
-    krait_frame frame = {.buf = own_block(LARGE), .size = LARGE};
+    krait_piece frame = {.buf = own_block(LARGE), .size = LARGE};
     struct task *task;
     krait_sock *pair[2];
 
@@ -244,7 +329,7 @@ static void test_a_frame_goes_on_after_a_timeout(void **state)
 {
     static const char wire[] = "\0\0\0\5hello\0\0\0\0";
     char got[8];
-    krait_frame frame = {.buf = got, .size = sizeof got};
+    krait_piece frame = {.buf = got, .size = sizeof got};
     krait_sock *pair[2];
 
     connect_pair(transport_of(state), pair);
@@ -263,7 +348,7 @@ static void test_a_frame_goes_on_after_a_timeout(void **state)
 static void test_a_claimed_length_takes_no_memory(void **state)
 {
     char got[8] = {0}, larger[16];
-    krait_frame frame = {.buf = got, .size = sizeof got};
+    krait_piece frame = {.buf = got, .size = sizeof got};
     krait_sock *pair[2];
 
     connect_pair(transport_of(state), pair);
@@ -274,7 +359,7 @@ static void test_a_claimed_length_takes_no_memory(void **state)
     assert_int_equal(krait_recv(pair[1], got, sizeof got, 0), 4);
     /* Or it is let in after all. */
     assert_works(krait_send_frame(pair[0], "twelve bytes", 12));
-    frame = (krait_frame){.buf = got, .size = sizeof got};
+    frame = (krait_piece){.buf = got, .size = sizeof got};
     assert_fails(krait_recv_frame(pair[1], &frame), EMSGSIZE);
     assert_int_equal(frame.len, 12);
     frame.buf = larger;
@@ -288,7 +373,7 @@ static void test_a_frame_that_is_cut_off_is_no_end(void **state)
     /* In its length, behind it, and in the bytes. */
     for (size_t sent = 1; sent < 9; sent++) {
         char got[8];
-        krait_frame frame = {.buf = got, .size = sizeof got};
+        krait_piece frame = {.buf = got, .size = sizeof got};
         krait_sock *pair[2];
 
         connect_pair(transport_of(state), pair);
@@ -303,14 +388,13 @@ static void test_a_frame_that_is_cut_off_is_no_end(void **state)
 static void test_what_is_no_stream_is_refused(void **state)
 {
     krait_sock *pair[2];
-    size_t have = 0;
     char got[4];
-    krait_frame frame = {.buf = got, .size = sizeof got};
+    krait_piece piece = {.buf = got, .size = sizeof got};
 
     connect_pair(transport_of(state), pair);
     assert_fails(krait_recv_exactly(pair[0], got, 4, NULL), EOPNOTSUPP);
-    assert_fails(krait_recv_until(pair[0], got, 4, "\n", 1, &have), EOPNOTSUPP);
-    assert_fails(krait_recv_frame(pair[0], &frame), EOPNOTSUPP);
+    assert_fails(krait_recv_until(pair[0], &piece, "\n", 1), EOPNOTSUPP);
+    assert_fails(krait_recv_frame(pair[0], &piece), EOPNOTSUPP);
     assert_fails(krait_send_frame(pair[0], "x", 1), EOPNOTSUPP);
     assert_contains(krait_errmsg(), "streams");
 }
@@ -320,22 +404,20 @@ static void test_what_is_missing_is_refused(void **state)
     krait_sock *pair[2];
     size_t have = 5;
     char got[4];
-    krait_frame frame = {.size = 1};
+    krait_piece piece = {.buf = got, .size = sizeof got}, none = {.size = 1};
 
     (void)state;
     any_pair(pair);
     assert_fails(krait_recv_exactly(NULL, got, 4, NULL), EBADF);
     assert_fails(krait_recv_exactly(pair[0], NULL, 4, NULL), EINVAL);
     assert_fails(krait_recv_exactly(pair[0], got, 4, &have), EINVAL);
-    assert_fails(krait_recv_until(pair[0], got, 4, "\n", 1, &have), EINVAL);
-    have = 0;
-    assert_fails(krait_recv_until(NULL, got, 4, "\n", 1, &have), EBADF);
-    assert_fails(krait_recv_until(pair[0], NULL, 4, "\n", 1, &have), EINVAL);
-    assert_fails(krait_recv_until(pair[0], got, 4, NULL, 1, &have), EINVAL);
-    assert_fails(krait_recv_until(pair[0], got, 4, "\n", 0, &have), EINVAL);
-    assert_fails(krait_recv_until(pair[0], got, 4, "\n", 1, NULL), EINVAL);
-    assert_fails(krait_recv_frame(NULL, &frame), EBADF);
-    assert_fails(krait_recv_frame(pair[0], &frame), EINVAL);
+    assert_fails(krait_recv_until(NULL, &piece, "\n", 1), EBADF);
+    assert_fails(krait_recv_until(pair[0], NULL, "\n", 1), EINVAL);
+    assert_fails(krait_recv_until(pair[0], &none, "\n", 1), EINVAL);
+    assert_fails(krait_recv_until(pair[0], &piece, NULL, 1), EINVAL);
+    assert_fails(krait_recv_until(pair[0], &piece, "\n", 0), EINVAL);
+    assert_fails(krait_recv_frame(NULL, &piece), EBADF);
+    assert_fails(krait_recv_frame(pair[0], &none), EINVAL);
     assert_fails(krait_recv_frame(pair[0], NULL), EINVAL);
     assert_fails(krait_send_frame(NULL, "x", 1), EBADF);
     assert_fails(krait_send_frame(pair[0], NULL, 1), EINVAL);
@@ -349,9 +431,13 @@ int main(int argc, char **argv)
         {TEST(test_exactly_waits_for_all_and_takes_no_more), STREAMS},
         {TEST(test_exactly_tells_the_end_from_a_part), STREAMS},
         {TEST(test_exactly_goes_on_after_a_timeout), STREAMS},
+        {TEST(test_exactly_begins_anew_after_each), STREAMS},
         {TEST(test_exactly_is_interrupted), STREAMS},
+        {TEST(test_nothing_waits_that_must_not), STREAMS},
+        {TEST(test_a_reset_in_the_middle_is_said), INET_STREAM | INET6_STREAM},
         {TEST(test_until_takes_piece_by_piece), STREAMS},
         {TEST(test_until_finds_a_delimiter_that_comes_in_parts), STREAMS},
+        {TEST(test_until_finds_what_is_far_away), STREAMS},
         {TEST(test_until_is_bounded), STREAMS},
         {TEST(test_until_tells_the_end_from_a_part), STREAMS},
         {TEST(test_frames_come_as_they_were_sent), STREAMS},

@@ -163,6 +163,34 @@ static void test_the_hook_can_stop_a_call(void **state)
     assert_int_equal(krait_recv(pair[0], &byte, 1, 0), 1);
 }
 
+static void do_recv_exactly(void *arg)
+{
+    struct call *c = (struct call *)arg;
+    double since = now();
+
+    call_ended(c, krait_recv_exactly(c->sock, c->buf, c->len, NULL), since);
+}
+
+static void test_the_hook_can_stop_a_call_that_has_a_part(void **state)
+{
+    char got[5];
+    struct call call = {.buf = got, .len = sizeof got};
+    krait_sock *pair[2];
+
+    connect_pair(transport_of(state), pair);
+    assert_works(krait_sendstr(pair[1], "ab"));
+    watch_signals();
+    atomic_store(&hook_answer, 1);
+    krait_set_signal_hook(count_hook, &zero);
+    call.sock = pair[0];
+    call_and_block(&call, do_recv_exactly);
+    hail_until_done(call.task, SIGUSR1);
+    join(call.task);
+    krait_set_signal_hook(NULL, NULL);
+    assert_int_equal(call.rc, -1);
+    assert_int_equal(call.err, EINTR);
+}
+
 static void test_the_hook_can_stop_accept_and_connect(void **state)
 {
     const struct transport *t = transport_of(state);
@@ -271,6 +299,7 @@ int main(int argc, char **argv)
          UNIX_STREAM | INET_STREAM | UNIX_SEQPACKET},
         {TEST(test_the_hook_is_asked_after_a_signal), EVERY},
         {TEST(test_the_hook_can_stop_a_call), EVERY},
+        {TEST(test_the_hook_can_stop_a_call_that_has_a_part), STREAMS},
         {TEST(test_the_hook_can_stop_accept_and_connect),
          UNIX_STREAM | INET_STREAM | UNIX_SEQPACKET},
         {TEST(test_sendall_asks_the_hook_after_each_part), STREAMS},

@@ -64,7 +64,6 @@ static void test_a_socketpair_s_fds_are_close_on_exec_too(void **state)
     }
 }
 
-/* O_NONBLOCK belongs to the open file, which another process may share. */
 /* What a program that this one becomes says: 0, the fd is open. */
 static int seen_by_another(int fd)
 {
@@ -100,6 +99,7 @@ static void test_an_fd_is_inherited_where_that_is_asked_for(void **state)
     assert_fails(krait_get_inheritable(NULL), EBADF);
 }
 
+/* O_NONBLOCK belongs to the open file, which another process may share. */
 static void test_a_timeout_holds_where_others_have_made_the_fd_block(
     void **state)
 {

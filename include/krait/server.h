@@ -81,7 +81,8 @@ typedef struct krait_server_options {
     double timeout;         /* seconds that krait_handle_request waits for a
                              * request; default: for ever, as Python's None */
     double request_timeout; /* seconds: the timeout of the connections that
-                             * handlers get; default: none */
+                             * handlers get; default: that of
+                             * krait_setdefaulttimeout */
     int max_threads;        /* KRAIT_THREADS: requests served at once; while
                              * that many are, new ones wait in the kernel's
                              * queue. Default KRAIT_MAX_THREADS */

@@ -99,7 +99,8 @@ KRAIT_API int krait_close(krait_sock *s);
 KRAIT_API int krait_detach(krait_sock *s);
 
 /* Whether programs that this one becomes (execve(2)) keep the fd: 1 or 0. They
- * don't, as long as nobody asks for it. */
+ * don't, unless somebody asks for it; an fd that was adopted stays as it is.
+ * Errors: EBADF. */
 KRAIT_API int krait_set_inheritable(krait_sock *s, int inheritable);
 KRAIT_API int krait_get_inheritable(krait_sock *s);
 
@@ -214,9 +215,10 @@ KRAIT_API int krait_settimeout(krait_sock *s, double seconds);
 /* The timeout; -1 and EBADF where s is NULL. */
 KRAIT_API double krait_gettimeout(krait_sock *s);
 
-/* The timeout of the process's sockets that are made from now on, by whatever
- * call makes one without being told a timeout, krait_accept's among them; those
- * that there are keep theirs. Values and errors: as krait_settimeout. */
+/* The timeout of the sockets that this process makes from now on, libraries'
+ * too, by whatever call makes one without being told a timeout, krait_accept's
+ * and a server's among them (with 0 they don't wait); those that there are keep
+ * theirs. Values and errors: as krait_settimeout. */
 KRAIT_API int krait_setdefaulttimeout(double seconds);
 KRAIT_API double krait_getdefaulttimeout(void);
 

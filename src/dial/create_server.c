@@ -19,6 +19,9 @@ static int check(const krait_addr *addr, const krait_listen_options *o,
     if (o->dualstack_ipv6 && addr->kind_ == KRAIT__SOCKADDR &&
         krait_addr_family(*addr) != AF_INET6)
         return -EINVAL;
+    *why = "reuse_port is for IPv4 and IPv6";
+    if (o->reuse_port && krait_addr_family(*addr) == AF_UNIX)
+        return -EOPNOTSUPP;
     return 0;
 }
 

@@ -96,7 +96,9 @@ static krait_sock *listen_somewhere(const krait_addr *addr, struct attempt *a)
     if (addr->kind_ != KRAIT__HOSTNAME)
         return listen_in(AF_UNSPEC, addr, a);
     everywhere = addr->len_ == 0; /* no host: every address of this one */
-    a->dual |= everywhere;
+    if (a->dual && !everywhere)
+        return listen_in(AF_INET6, addr, a);
+    a->dual = everywhere;
     s = listen_in(everywhere ? AF_INET6 : AF_INET, addr, a);
     if (s || !other_may_do())
         return s;

@@ -88,7 +88,8 @@ static int accept_one(krait_server *server, int64_t deadline,
     req->conn = krait__sock_accept(server->sock, deadline, &req->peer, &code);
     if (!req->conn)
         return code;
-    krait_settimeout(req->conn, server->opt.request_timeout);
+    if (server->opt.request_timeout != 0)
+        krait_settimeout(req->conn, server->opt.request_timeout);
     req->pub.sock = req->conn;
     return 0;
 }

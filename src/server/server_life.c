@@ -29,6 +29,7 @@ static int default_timeout(double *seconds)
  * errno can't, or is NULL. */
 static int check_options(krait_server_options *o, const char **why)
 {
+    int64_t ns;
     int named = krait_addr_type(o->address);
 
     *why = "no function to handle requests was given";
@@ -37,7 +38,7 @@ static int check_options(krait_server_options *o, const char **why)
     *why = "an option is out of its range";
     if (o->backlog < 0 || o->max_threads < 0 || o->max_packet_size > INT_MAX ||
         default_timeout(&o->timeout) < 0 ||
-        default_timeout(&o->request_timeout) < 0)
+        !krait__timeout(o->request_timeout, &ns))
         return -EINVAL;
     *why = "this version serves serially and in threads";
     if (o->mode == KRAIT_MODE_DEFAULT)

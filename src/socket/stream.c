@@ -2,8 +2,9 @@
  *
  * stream.c - so many bytes, bytes up to a delimiter, frames.
  *
- * Built of receives that wait for all they ask for (MSG_WAITALL) and of looks
- * (MSG_PEEK), under one deadline a call; and of no memory but the caller's.
+ * Built of plain receives and of looks (MSG_PEEK), under one deadline a call;
+ * and of no memory but the caller's. Not of MSG_WAITALL, which says nothing of
+ * why it stopped early.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +15,11 @@
 
 enum { HEAD = 4 };
 
-_Static_assert(sizeof((krait_frame *)NULL)->head_ == HEAD, "a frame's head");
+_Static_assert(sizeof((krait_piece *)NULL)->head_ == HEAD, "a frame's head");
+
+/* The first look at what comes, in bytes; each that finds nothing doubles it. A
+ * look copies all that it sees, and who sends empty lines decides how often. */
+enum { FIRST_LOOK = 512 };
 
 /* What a receive came to: positive; 0: the peer has finished; or a code. */
 
@@ -32,53 +37,77 @@ static ssize_t receive(krait_sock *s, void *buf, size_t len, int flags,
     return krait__perform(&op, deadline);
 }
 
+/* Whose bytes are always there would never be late. */
+static bool is_late(int64_t deadline)
+{
+    return deadline != KRAIT__AT_ONCE && deadline != KRAIT__NEVER &&
+           krait__now() >= deadline;
+}
+
 /* *have becomes `len`: 1; or what there is instead. */
 static ssize_t fill(krait_sock *s, void *buf, size_t len, size_t *have,
                     int64_t deadline)
 {
     while (*have < len) {
-        ssize_t n =
-            receive(s, (char *)buf + *have, len - *have, MSG_WAITALL, deadline);
+        ssize_t n = receive(s, (char *)buf + *have, len - *have, 0, deadline);
 
         if (n <= 0)
             return n;
         *have += (size_t)n;
+        if (*have < len && is_late(deadline))
+            return -KRAIT__ETIMEOUT;
     }
     return 1;
 }
 
-/* Where the delimiter ends that begins at `from` or later; 0: there is none. */
-static size_t end_of(const char *buf, size_t len, size_t from,
-                     const void *delimiter, size_t dlen)
+/* How many of `n` bytes behind the `have` first belong to the piece: up to the
+ * delimiter's end, whose beginning may have come before; all, if it isn't
+ * there. */
+static size_t belonging(const char *buf, size_t have, size_t n,
+                        const void *delimiter, size_t dlen)
 {
-    const char *at = memmem(buf + from, len - from, delimiter, dlen);
+    size_t from = have < dlen ? 0 : have - dlen + 1;
+    const char *at = memmem(buf + from, have + n - from, delimiter, dlen);
 
-    return at ? (size_t)(at - buf) + dlen : 0;
+    return at ? (size_t)(at - buf) + dlen - have : n;
 }
 
-/* Looks at what comes, and takes what belongs to the piece. */
-static ssize_t fill_until(krait_sock *s, char *buf, size_t size,
-                          const void *delimiter, size_t dlen, size_t *have,
-                          int64_t deadline)
+static bool ends_with(const char *buf, size_t have, const void *delimiter,
+                      size_t dlen)
 {
-    while (*have < size) {
-        /* What came before may hold the delimiter's beginning. */
-        size_t from = *have < dlen ? 0 : *have - dlen + 1;
-        size_t came, end;
-        ssize_t n = receive(s, buf + *have, size - *have, MSG_PEEK, deadline);
+    return have >= dlen && memcmp(buf + have - dlen, delimiter, dlen) == 0;
+}
 
+/* Looks at what comes, takes what belongs to the piece, and believes what it
+ * has taken. */
+static ssize_t fill_until(krait_sock *s, krait_piece *p, const void *delimiter,
+                          size_t dlen, int64_t deadline)
+{
+    char *buf = p->buf;
+    size_t look = FIRST_LOOK;
+
+    while (p->have_ < p->size) {
+        size_t room = p->size - p->have_;
+        ssize_t n = receive(s, buf + p->have_, look < room ? look : room,
+                            MSG_PEEK, deadline);
+
+        if (n > 0)
+            n = receive(s, buf + p->have_,
+                        belonging(buf, p->have_, (size_t)n, delimiter, dlen), 0,
+                        deadline);
         if (n <= 0)
             return n;
-        came = *have + (size_t)n;
-        end = end_of(buf, came, from, delimiter, dlen);
-        n = fill(s, buf, end ? end : came, have, deadline);
-        if (n <= 0 || end)
-            return n;
+        p->have_ += (size_t)n;
+        if (ends_with(buf, p->have_, delimiter, dlen))
+            return 1;
+        if (is_late(deadline))
+            return -KRAIT__ETIMEOUT;
+        look *= 2;
     }
     return -EMSGSIZE;
 }
 
-static ssize_t fill_frame(krait_sock *s, krait_frame *f, int64_t deadline)
+static ssize_t fill_frame(krait_sock *s, krait_piece *f, int64_t deadline)
 {
     size_t have = f->have_ < HEAD ? 0 : f->have_ - HEAD;
     ssize_t rc = fill(s, f->head_, HEAD, &f->have_, deadline);
@@ -91,7 +120,7 @@ static ssize_t fill_frame(krait_sock *s, krait_frame *f, int64_t deadline)
     if (f->len > f->size)
         return -EMSGSIZE;
     rc = fill(s, f->buf, f->len, &have, deadline);
-    f->have_ = rc > 0 ? 0 : HEAD + have;
+    f->have_ = HEAD + have;
     return rc;
 }
 
@@ -132,6 +161,7 @@ static int check(const krait_sock *s, bool complete)
 int krait_recv_exactly(krait_sock *s, void *buf, size_t len, size_t *have)
 {
     size_t none = 0;
+    bool begun;
     ssize_t rc;
 
     if (!krait__begin(s, "recv_exactly"))
@@ -141,22 +171,34 @@ int krait_recv_exactly(krait_sock *s, void *buf, size_t len, size_t *have)
     rc = check(s, (buf || len == 0) && *have <= len);
     if (rc == 0)
         rc = fill(s, buf, len, have, krait__sock_deadline(s));
-    return finish(s, "recv_exactly", rc, *have > 0);
+    begun = *have > 0;
+    if (rc > 0)
+        *have = 0;
+    return finish(s, "recv_exactly", rc, begun);
 }
 
-int krait_recv_until(krait_sock *s, void *buf, size_t size,
-                     const void *delimiter, size_t dlen, size_t *have)
+static bool is_complete(const krait_piece *p)
 {
-    bool complete = buf && delimiter && dlen > 0 && have && *have <= size;
+    return p && (p->buf || p->size == 0);
+}
+
+int krait_recv_until(krait_sock *s, krait_piece *piece, const void *delimiter,
+                     size_t dlen)
+{
+    bool begun = false;
     ssize_t rc;
 
     if (!krait__begin(s, "recv_until"))
         return -1;
-    rc = check(s, complete);
-    if (rc == 0)
-        rc = fill_until(s, buf, size, delimiter, dlen, have,
-                        krait__sock_deadline(s));
-    return finish(s, "recv_until", rc, complete && *have > 0);
+    rc = check(s, is_complete(piece) && delimiter && dlen > 0);
+    if (rc == 0) {
+        rc = fill_until(s, piece, delimiter, dlen, krait__sock_deadline(s));
+        piece->len = piece->have_;
+        begun = piece->have_ > 0;
+        if (rc > 0)
+            piece->have_ = 0;
+    }
+    return finish(s, "recv_until", rc, begun);
 }
 
 /* A frame of less than this goes into one system call with its head. */
@@ -211,14 +253,19 @@ int krait_send_frame(krait_sock *s, const void *buf, size_t len)
     return krait__finish_because(s, "send_frame", rc, reason_of(rc), NULL);
 }
 
-int krait_recv_frame(krait_sock *s, krait_frame *frame)
+int krait_recv_frame(krait_sock *s, krait_piece *frame)
 {
+    bool begun = false;
     ssize_t rc;
 
     if (!krait__begin(s, "recv_frame"))
         return -1;
-    rc = check(s, frame && (frame->buf || frame->size == 0));
-    if (rc == 0)
+    rc = check(s, is_complete(frame));
+    if (rc == 0) {
         rc = fill_frame(s, frame, krait__sock_deadline(s));
-    return finish(s, "recv_frame", rc, frame && frame->have_ > 0);
+        begun = frame->have_ > 0;
+        if (rc > 0)
+            frame->have_ = 0;
+    }
+    return finish(s, "recv_frame", rc, begun);
 }
