@@ -8,7 +8,8 @@
  * is all of what is asked for. None takes a byte more than that from the
  * socket, so that they can be mixed with krait_recv and with each other; and
  * where one fails, what has come is not lost: the same call again goes on. (An
- * urgent byte is left out, unless SO_OOBINLINE makes it one like others.)
+ * urgent byte is left out, unless SO_OOBINLINE makes it one like others; and
+ * fds that come beside the bytes are closed, as by krait_recv.)
  *
  * Each is one call with one deadline, the socket's timeout, and returns
  *
