@@ -67,6 +67,8 @@ static int takes_by_number(krait_addr addr)
     see((conn = krait_accept(s, NULL)));
     see(krait_send(client, "x", 1, 0) == 1);
     see(krait_recv(conn, &byte, 1, 0) == 1 && byte == 'x');
+    see(krait_close(client) == 0 && krait_close(conn) == 0);
+    see(krait_close(s) == 0);
     see(!krait_listen_fd(0) && errno == ENOENT);
     see(strstr(krait_errmsg(), "taken before"));
     see(!krait_listen_fd(2) && errno == ENOENT);
@@ -81,8 +83,10 @@ static int takes_by_name(krait_addr addr)
     set(NULL, "3", "web:log:web");
     see((s = krait_listen_fd_named("log")));
     see(krait_type(s) == SOCK_DGRAM && krait_family(s) == AF_UNIX);
+    see(krait_close(s) == 0);
     see((s = krait_listen_fd_named("web")));
     see(krait_addr_equal(krait_getsockname(s), addr));
+    see(krait_close(s) == 0);
     /* The second of the name is no socket, and stays where it is. */
     see(!krait_listen_fd_named("web") && errno == ENOTSOCK);
     see(!krait_listen_fd_named("web") && errno == ENOTSOCK);
