@@ -620,6 +620,14 @@ static inline void do_recv(void *arg)
     call_ended(c, krait_recv(c->sock, c->buf, c->len, c->flags), since);
 }
 
+static inline void do_recv_exactly(void *arg)
+{
+    struct call *c = (struct call *)arg;
+    double since = now();
+
+    call_ended(c, krait_recv_exactly(c->sock, c->buf, c->len, NULL), since);
+}
+
 static inline void do_recvfrom(void *arg)
 {
     struct call *c = (struct call *)arg;

@@ -17,14 +17,6 @@
 
 /* --- so many bytes ------------------------------------------------------ */
 
-static void do_recv_exactly(void *arg)
-{
-    struct call *c = (struct call *)arg;
-    double since = now();
-
-    call_ended(c, krait_recv_exactly(c->sock, c->buf, c->len, NULL), since);
-}
-
 static void test_exactly_waits_for_all_and_takes_no_more(void **state)
 {
     char got[6] = {0};

@@ -163,14 +163,6 @@ static void test_the_hook_can_stop_a_call(void **state)
     assert_int_equal(krait_recv(pair[0], &byte, 1, 0), 1);
 }
 
-static void do_recv_exactly(void *arg)
-{
-    struct call *c = (struct call *)arg;
-    double since = now();
-
-    call_ended(c, krait_recv_exactly(c->sock, c->buf, c->len, NULL), since);
-}
-
 static void test_the_hook_can_stop_a_call_that_has_a_part(void **state)
 {
     char got[5];

@@ -6,8 +6,6 @@
  * they are called, with colons between; and the fds begin at 3.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -92,10 +90,10 @@ krait_sock *krait_listen_fd(int n)
         return refuse("no such socket was handed over");
     if (atomic_exchange(&taken[n], true))
         return refuse("that socket was taken before");
-    /* Whoever hands them over can't know what else this program starts. */
-    fcntl(FIRST_FD + n, F_SETFD, FD_CLOEXEC);
     s = krait_fd_adopt(FIRST_FD + n);
-    if (!s)
+    if (s)
+        krait_set_inheritable(s, 0); /* whatever else this program starts */
+    else
         atomic_store(&taken[n], false);
     return s;
 }
